@@ -1,0 +1,464 @@
+"""The exponential core: softmax and what is read off the same row, for every kind of input.
+
+Each function validates, finds the kernel or the generic text, and settles rows without a possible class.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, localcontext
+from functools import lru_cache
+from types import ModuleType
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from softmaxes import generic
+from softmaxes.arrays import Array, Axis, Layout, as_floating, checked_out, layout
+
+Empty: TypeAlias = Literal["nan", "zero", "uniform", "raise"]
+
+EMPTY_POLICIES = ("nan", "zero", "uniform", "raise")
+
+
+def softmax(
+    x: Array,
+    axis: Axis = -1,
+    *,
+    temperature: float = 1.0,
+    base: float | None = None,
+    where: Array | None = None,
+    empty: Empty = "nan",
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Return the probabilities proportional to the exponentials of the logits.
+
+    p_i = exp(x_i / T) / sum_j exp(x_j / T), or psi^x_i / sum_j psi^x_j for a base psi = e^(1/T).
+
+    Parameters
+    ----------
+    x : array
+        Logits of any shape: bool, integers or floating point; -inf marks an impossible class (probability 0),
+        +inf the limit (the +inf entries share the probability), NaN makes its row NaN.
+    axis : int, tuple of int or None
+        The classes; a tuple or None (all axes) normalises over several axes at once.
+    temperature : float
+        T >= 0: 0 gives hardmax with ties shared, infinity the uniform distribution over the possible classes.
+    base : float, optional
+        psi > 1 in place of a temperature.
+    where : array of bool, optional
+        True where the class is possible; broadcasts against x.
+    empty : {"nan", "zero", "uniform", "raise"}
+        What a row without a possible class becomes.
+    out : numpy.ndarray, optional
+        Where to write: x itself or memory disjoint from it (NumPy input only).
+    threads : int, optional
+        How many threads to use at most; the result has the same bits for any number.
+
+    Returns
+    -------
+    array
+        Of x's library and shape; float32 for bool and 8- and 16-bit integers, float64 for wider ones, else x's dtype.
+
+    Raises
+    ------
+    TypeError
+        For complex, object, string, datetime or masked arrays.
+    ValueError
+        For a bad axis, temperature, base, `where`, `empty` or `out`; for a row without a class if empty="raise".
+
+    Notes
+    -----
+    Accuracy: `softmaxes.contracts`, at most 2 ULP in float32 and 4 ULP in float64, subnormal results included.
+    Source: Blanchard, Higham & Higham 2021, IMA J. Numer. Anal. 41(4).
+
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> sm.softmax([0.0, 2.0, 3.0]).round(4)
+    array([0.0351, 0.2595, 0.7054])
+    >>> sm.softmax([0.0, float("inf"), float("inf")])
+    array([0. , 0.5, 0.5])
+    >>> sm.softmax([[1, 2], [3, 3]], where=[[True, False], [True, True]])
+    array([[1. , 0. ],
+           [0.5, 0.5]])
+    """
+    return _map("softmax", x, axis, inverse_temperature(temperature, base), where, empty, out, threads)
+
+
+def log_softmax(
+    x: Array,
+    axis: Axis = -1,
+    *,
+    temperature: float = 1.0,
+    base: float | None = None,
+    where: Array | None = None,
+    empty: Empty = "nan",
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Return the logarithms of the softmax probabilities, to full relative accuracy near 0 as well.
+
+    log p_i = d_i - log(1 + r), d_i = (x_i - max x) / T, r = sum of exp d_j over all j but one at the maximum.
+    An impossible class has -inf. Parameters, shapes and errors as in `softmax`; under empty="zero" a row without a
+    possible class is -inf.
+
+    Notes
+    -----
+    Accuracy: `softmaxes.contracts`, at most 2 ULP.
+
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> float(sm.log_softmax([0.0, -40.0])[0])
+    -4.248354255291589e-18
+    """
+    return _map("log_softmax", x, axis, inverse_temperature(temperature, base), where, empty, out, threads)
+
+
+def softmin(
+    x: Array,
+    axis: Axis = -1,
+    *,
+    temperature: float = 1.0,
+    base: float | None = None,
+    where: Array | None = None,
+    empty: Empty = "nan",
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Return the softmax of the negated scores: the smallest score gets the largest probability.
+
+    p_i = exp(-x_i / T) / sum_j exp(-x_j / T). Here +inf is the impossible class and -inf the limit. Parameters,
+    shapes and errors as in `softmax`.
+
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> sm.softmin([0.0, 2.0, 3.0]).round(4)
+    array([0.8438, 0.1142, 0.042 ])
+    """
+    return _map("softmin", x, axis, inverse_temperature(temperature, base), where, empty, out, threads)
+
+
+def hardmax(
+    x: Array, axis: Axis = -1, *, where: Array | None = None, empty: Empty = "nan", out: Array | None = None
+) -> Array:
+    """Return the limit of softmax at temperature 0: the largest entries share the probability, the others have 0.
+
+    Parameters, shapes and errors as in `softmax`.
+
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> sm.hardmax([2.0, 4.0, 4.0, 1.0])
+    array([0. , 0.5, 0.5, 0. ])
+    """
+    return _map("softmax", x, axis, math.inf, where, empty, out, None)
+
+
+def logsumexp(
+    x: Array,
+    axis: Axis = -1,
+    *,
+    weights: Array | None = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+    where: Array | None = None,
+    threads: int | None = None,
+) -> Array | tuple[Array, Array]:
+    """Return the logarithm of the sum of the exponentials, the smooth maximum of each row.
+
+    log |sum_i w_i exp x_i|, and its sign if asked for.
+
+    Parameters
+    ----------
+    x : array
+        Logits as in `softmax`. A row without a possible class gives -inf, a row with +inf gives +inf.
+    axis : int, tuple of int or None
+        The axes to sum over.
+    weights : array, optional
+        Real factors, broadcast against x; an entry of weight 0 does not take part.
+    keepdims : bool
+        Keep the summed axes with length one.
+    return_sign : bool
+        Return a pair (log |sum|, sign); without it a negative sum gives NaN.
+    where : array of bool, optional
+        True where the entry takes part.
+
+    Returns
+    -------
+    array or pair of arrays
+        Without the summed axes, in the dtype of `softmax`.
+
+    Notes
+    -----
+    Accuracy: `softmaxes.contracts`, at most 1 ULP without weights, near cancellation included for NumPy input.
+
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> float(sm.logsumexp([0.0, -40.0]))
+    4.248354255291589e-18
+    >>> sm.logsumexp([1.0, 1.0], weights=[1.0, -1.0], return_sign=True)
+    (np.float64(-inf), np.float64(0.0))
+    """
+    ready = as_floating(x)
+    xp = ready.xp
+    plan = layout(ready.values, axis, xp)
+    if weights is None:
+        rows = _masked(plan.to_rows(ready.values), plan, where)
+        with np.errstate(all="ignore"):
+            value = generic.logsumexp(rows, xp) if rows.shape[-1] else _all(rows, -math.inf, xp)
+        sign = xp.where(value == -xp.inf, xp.zeros_like(value), xp.ones_like(value))
+    else:
+        factors = as_floating(weights, "weights").values
+        shape = np.broadcast_shapes(plan.shape, tuple(factors.shape))
+        values = xp.broadcast_to(ready.values, shape)
+        factors = xp.astype(xp.broadcast_to(xp.asarray(factors), shape), values.dtype)
+        plan = layout(values, axis, xp)
+        rows = _masked(plan.to_rows(values), plan, where)
+        with np.errstate(all="ignore"):
+            if rows.shape[-1]:
+                value, sign = generic.weighted_logsumexp(rows, plan.to_rows(factors), xp)
+            else:
+                value, sign = _all(rows, -math.inf, xp), _all(rows, 0.0, xp)
+            if not return_sign:
+                value = xp.where(sign < 0, xp.full_like(value, xp.nan), value)
+    value = plan.from_reduced(ready.finish(value), keepdims)
+    if not return_sign:
+        return _scalar(value, xp)
+    return _scalar(value, xp), _scalar(plan.from_reduced(ready.finish(sign), keepdims), xp)
+
+
+def entropy(
+    x: Array,
+    axis: Axis = -1,
+    *,
+    temperature: float = 1.0,
+    base: float | None = None,
+    where: Array | None = None,
+    empty: Empty = "nan",
+    keepdims: bool = False,
+) -> Array:
+    """Return the Shannon entropy of softmax(x / T) in nats, straight from the logits.
+
+    H = -sum p log p = log(1 + r) - sum d e / (1 + r) with d = (x - max x) / T <= 0, e = exp d, r as in `log_softmax`.
+    Both parts are non-negative, so confident rows keep their digits. 0 <= H <= log K; impossible classes add nothing.
+    Parameters and errors as in `softmax`; under empty="zero" a row without a possible class has 0, under "uniform"
+    log K.
+
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> float(sm.entropy([0.0, 0.0]))
+    0.6931471805599453
+    """
+    beta = inverse_temperature(temperature, base)
+    return _reduce("entropy", x, axis, beta, where, empty, keepdims)
+
+
+def soft_argmax(
+    x: Array,
+    axis: Axis = -1,
+    *,
+    temperature: float = 1.0,
+    base: float | None = None,
+    where: Array | None = None,
+    empty: Empty = "nan",
+    keepdims: bool = False,
+) -> Array:
+    """Return the mean position sum_i i p_i under softmax(x / T), counted from 0.
+
+    It is the differentiable stand-in for argmax where one maximum dominates; with several maxima it averages their
+    positions, and a low temperature sharpens it. Over several axes the position is that in the flattened axes.
+    Parameters and errors as in `softmax`; under empty="zero" a row without a possible class gives 0, under "uniform"
+    (K - 1) / 2.
+
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> round(float(sm.soft_argmax([2.0, 4.0, 18.0, 3.0])), 6)
+    1.999999
+    """
+    beta = inverse_temperature(temperature, base)
+    return _reduce("soft_argmax", x, axis, beta, where, empty, keepdims)
+
+
+def kl_divergence(
+    a: Array,
+    b: Array,
+    axis: Axis = -1,
+    *,
+    temperature: float = 1.0,
+    base: float | None = None,
+    where: Array | None = None,
+    keepdims: bool = False,
+) -> Array:
+    """Return the divergence KL(p || q) in nats between p = softmax(a / T) and q = softmax(b / T), from the logits.
+
+    KL = sum p (log p - log q) >= 0, formed without cancellation when a and b are close. An impossible class of p adds
+    nothing; a class possible in p and impossible in q makes it +inf. a and b broadcast against each other. A row
+    without a possible class gives NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `softmax`.
+
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> sm.kl_divergence([1.0, 2.0, 3.0], [1.0, 2.0, 3.0 + 1e-9]) > 0
+    np.True_
+    """
+    beta = inverse_temperature(temperature, base)
+    first, second = as_floating(a, "a"), as_floating(b, "b")
+    xp = second.xp if first.xp is np else first.xp
+    left, right = xp.asarray(first.values), xp.asarray(second.values)
+    dtype = xp.result_type(left.dtype, right.dtype)
+    result_dtype = first.result_dtype if first.result_dtype == second.result_dtype else dtype
+    shape = np.broadcast_shapes(tuple(left.shape), tuple(right.shape))
+    left, right = (xp.broadcast_to(xp.astype(v, dtype), shape) for v in (left, right))
+    plan = layout(left, axis, xp)
+    rows_a, rows_b = (_masked(plan.to_rows(v), plan, where) for v in (left, right))
+    if rows_a.shape[-1] == 0:
+        value = _all(rows_a, math.nan, xp)
+    else:
+        with np.errstate(all="ignore"):
+            value = generic.kl_divergence(rows_a, rows_b, beta, xp)
+            value = _settle(value, generic.possible(rows_a, xp)[..., 0], "nan", 0.0, xp)
+            value = _settle(value, generic.possible(rows_b, xp)[..., 0], "nan", 0.0, xp)
+    value = xp.astype(value, result_dtype) if value.dtype != result_dtype else value
+    return _scalar(plan.from_reduced(value, keepdims), xp)
+
+
+@lru_cache(maxsize=256)
+def _beta_of_base(base: float) -> float:
+    with localcontext() as context:
+        context.prec = 40
+        return float(Decimal(base).ln())
+
+
+def inverse_temperature(temperature: float = 1.0, base: float | None = None) -> float:
+    """Return beta = 1 / T = ln psi, in [0, inf]; T and psi are the same knob, so at most one may be given.
+
+    Raises ValueError for a negative or NaN temperature, for a base below 1 or not a number, and for both at once.
+    """
+    if base is not None:
+        if temperature != 1.0:
+            raise ValueError(
+                f"base={base} and temperature={temperature} are the same knob (psi = e^(1/T)); pass one of them"
+            )
+        psi = float(base)
+        if not psi >= 1:
+            raise ValueError(
+                f"base={base}; needed is psi >= 1 (e is plain softmax, 1 the uniform distribution); "
+                "to prefer small scores use softmin"
+            )
+        return math.inf if psi == math.inf else _beta_of_base(psi)
+    value = float(temperature)
+    if not value >= 0:
+        raise ValueError(
+            f"temperature={temperature}; needed is a number >= 0 (0 gives hardmax, inf the uniform distribution)"
+        )
+    return math.inf if value == 0 else 1.0 / value
+
+
+def _checked_empty(empty: str) -> None:
+    if empty not in EMPTY_POLICIES:
+        raise ValueError(f"empty={empty!r}; known are {', '.join(map(repr, EMPTY_POLICIES))}")
+
+
+def _masked(rows: Array, plan: Layout, where: Array | None) -> Array:
+    """Return rows with -inf where a class is impossible by `where`."""
+    if where is None:
+        return rows
+    xp = plan.xp
+    mask = xp.asarray(where)
+    if not (mask.dtype == bool if xp is np else xp.isdtype(mask.dtype, "bool")):
+        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class is possible")
+    try:
+        mask = plan.to_rows(mask)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"where has shape {tuple(mask.shape)}, which does not broadcast to {plan.shape}") from error
+    return xp.where(mask, rows, xp.full_like(rows, -xp.inf))
+
+
+def _settle(result: Array, possible: Array, empty: str, uniform: float, xp: ModuleType, zero: float = 0.0) -> Array:
+    """Return result with the rows that have no possible class set by the policy."""
+    if empty == "raise":
+        if not bool(xp.all(possible)):
+            flat = np.asarray(possible).reshape(-1)
+            raise ValueError(
+                f"row {int(np.argmin(flat))} has no possible class (all -inf or masked); "
+                'pass empty="nan", "zero" or "uniform" to say what it becomes'
+            )
+        return result
+    fill = {"nan": math.nan, "zero": zero, "uniform": uniform}[empty]
+    return xp.where(possible, result, xp.full_like(result, fill))
+
+
+def _all(rows: Array, value: float, xp: ModuleType) -> Array:
+    return xp.full(rows.shape[:-1], value, dtype=rows.dtype, device=getattr(rows, "device", None))
+
+
+def _scalar(value: Array, xp: ModuleType) -> Array:
+    """Return a NumPy reduction over all axes as a NumPy scalar, as numpy.sum does."""
+    return np.asarray(value)[()] if xp is np else value
+
+
+def _map(
+    kind: str,
+    x: Array,
+    axis: Axis,
+    beta: float,
+    where: Array | None,
+    empty: str,
+    out: Array | None,
+    threads: int | None,
+) -> Array:
+    """Run a function that keeps the shape: softmax, softmin or log_softmax."""
+    _checked_empty(empty)
+    ready = as_floating(x)
+    xp = ready.xp
+    plan = layout(ready.values, axis, xp)
+    if out is not None:
+        if xp is not np:
+            raise TypeError(f"out= is for NumPy input; x is of {xp.__name__}")
+        checked_out(out, plan.shape, ready.result_dtype, x)
+    rows = plan.to_rows(-ready.values if kind == "softmin" else ready.values)
+    rows = _masked(rows, plan, where)
+    size = rows.shape[-1]
+    if size == 0:
+        result = rows
+    else:
+        with np.errstate(all="ignore"):
+            compute = generic.log_softmax if kind == "log_softmax" else generic.softmax
+            result = compute(rows, beta, xp)
+            log = kind == "log_softmax"
+            uniform, zero = (-math.log(size), -math.inf) if log else (1.0 / size, 0.0)
+            result = _settle(result, generic.possible(rows, xp), empty, uniform, xp, zero)
+    result = ready.finish(plan.from_rows(result))
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+def _reduce(kind: str, x: Array, axis: Axis, beta: float, where: Array | None, empty: str, keepdims: bool) -> Array:
+    """Run a function that gives one value a row: entropy or soft_argmax."""
+    _checked_empty(empty)
+    ready = as_floating(x)
+    xp = ready.xp
+    plan = layout(ready.values, axis, xp)
+    rows = _masked(plan.to_rows(ready.values), plan, where)
+    size = rows.shape[-1]
+    compute = generic.entropy if kind == "entropy" else generic.soft_argmax
+    uniform = (math.log(size) if kind == "entropy" else (size - 1) / 2) if size else 0.0
+    with np.errstate(all="ignore"):
+        value = compute(rows, beta, xp) if size else _all(rows, math.nan, xp)
+        possible = generic.possible(rows, xp)[..., 0] if size else value == 0
+        value = _settle(value, possible, empty, uniform, xp)
+    return _scalar(plan.from_reduced(ready.finish(value), keepdims), xp)
