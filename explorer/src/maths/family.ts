@@ -1,0 +1,30 @@
+import { entmax } from "./entmax";
+import { hardmax } from "./hardmax";
+import { linear, minShift } from "./linear";
+import type { Member } from "./member";
+import { softmaxMember } from "./softmax";
+import { softplus } from "./softplus";
+import { sparsemax } from "./sparsemax";
+import { spherical } from "./spherical";
+import { taylor } from "./taylor";
+
+export interface Parameters {
+  order: number;
+  epsilon: number;
+  alpha: number;
+}
+
+export const MEMBER_IDS = ["softmax", "linear", "min-shift", "taylor", "spherical", "softplus", "entmax", "sparsemax", "hardmax"] as const;
+
+/** Every member, in the order of the page: softmax, the first road, the second road. */
+export const family = ({ order, epsilon, alpha }: Parameters): Member[] => [
+  softmaxMember,
+  linear,
+  minShift,
+  taylor(order),
+  spherical(epsilon),
+  softplus,
+  entmax(alpha),
+  sparsemax,
+  hardmax,
+];

@@ -1,0 +1,53 @@
+import type { Member } from "./member";
+import { delta, matrix, smallest, sum, tensor, vector, type Vector } from "./vectors";
+
+/** p = (z - m) / sum (z - m), with m = 0 or m = min z; lambda holds the derivative of m (shared among ties). */
+function normalisedSums(minimum: (z: Vector) => { m: number; lambda: Vector }): Pick<Member, "value" | "log" | "jacobian" | "second" | "loss" | "lossGradient"> {
+  const parts = (z: Vector) => {
+    const { m, lambda } = minimum(z);
+    const y = z.map((x) => x - m);
+    const total = sum(y);
+    const slope = lambda.map((l) => 1 - z.length * l); // d total / dz
+    return { y, lambda, total, slope, p: y.map((x) => x / total) };
+  };
+  const jacobian: Member["jacobian"] = (z) => {
+    const { p, lambda, total, slope } = parts(z);
+    return matrix(z.length, (i, j) => (delta(i, j) - lambda[j] - p[i] * slope[j]) / total);
+  };
+  return {
+    value: (z) => parts(z).p,
+    log: (z) => parts(z).p.map(Math.log),
+    jacobian,
+    second(z) {
+      const { total, slope } = parts(z);
+      const J = jacobian(z);
+      return tensor(z.length, (i, j, k) => -(J[i][k] * slope[j] + J[i][j] * slope[k]) / total);
+    },
+    loss: (z, y) => -Math.log(parts(z).p[y]),
+    lossGradient(z, y) {
+      const { y: score, lambda, total, slope } = parts(z);
+      return vector(z.length, (i) => slope[i] / total - (delta(i, y) - lambda[i]) / score[y]);
+    },
+  };
+}
+
+export const linear: Member = {
+  id: "linear",
+  name: "Linear sum",
+  road: "scores",
+  fault: (z) =>
+    sum(z) <= 0 ? "the scores must have a positive sum" : smallest(z) < 0 ? "a negative score leaves the simplex" : null,
+  ...normalisedSums((z) => ({ m: 0, lambda: z.map(() => 0) })),
+};
+
+export const minShift: Member = {
+  id: "min-shift",
+  name: "Min-shifted sum",
+  road: "scores",
+  fault: (z) => (z.every((x) => x === z[0]) ? "equal logits give 0/0" : null),
+  ...normalisedSums((z) => {
+    const m = smallest(z);
+    const ties = z.filter((x) => x === m).length;
+    return { m, lambda: z.map((x) => (x === m ? 1 / ties : 0)) };
+  }),
+};
