@@ -1,8 +1,8 @@
 """The accuracy promises, as data: read by the tests, the documentation and ``softmaxes certify``.
 
 Errors are in ULP of the exact result: the distance between the returned and the exact number, divided by the spacing of
-the result's type at the exact number (below the smallest normal number: the subnormal spacing). A correctly rounded result has
-an error of at most 0.5. An exact result of 0, an infinity or NaN must be met as it is.
+the result's type at the exact number (below the smallest normal number: the subnormal spacing). A correctly rounded
+result has an error of at most 0.5. An exact result of 0, an infinity or NaN must be met as it is.
 
 Each promise holds for rows of 1 to 10^7 entries and finite logits of any size, with -inf entries among them.
 """
