@@ -8,7 +8,9 @@ can apply it to any block.
 
 from .columns import Categorical, Dates, Numeric, Text
 from .dialect import Dialect, sniff
+from .holdout import held_out
 from .labels import Labels, read_targets
+from .model import TableModel
 from .moments import Moments
 from .profile import ColumnProfile, Profile, profile
 from .reading import BLOCK_ROWS, Block, Table, as_table, open_table
@@ -27,8 +29,10 @@ __all__ = [
     "Profile",
     "Recipe",
     "Table",
+    "TableModel",
     "Text",
     "as_table",
+    "held_out",
     "open_table",
     "profile",
     "read_targets",

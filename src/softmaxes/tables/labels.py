@@ -64,6 +64,15 @@ class Labels:
                 return cls(kind, tuple(sorted(read)))  # type: ignore[arg-type]
         return cls("string", tuple(sorted(texts)))
 
+    @classmethod
+    def of_array(cls, classes: NDArray[Any]) -> Labels:
+        """Return the labels in an array of classes, in its order; what is text there stays text."""
+        values = classes.tolist()
+        for kind, python in PYTHON.items():
+            if all(type(value) is python for value in values):
+                return cls(kind, tuple(values))  # type: ignore[arg-type]
+        raise TypeError(f"labels are whole numbers, floats, booleans or text, all of one type, not {values[:5]}")
+
     def __len__(self) -> int:
         return len(self.values)
 
