@@ -1,0 +1,23 @@
+"""Solvers: one file a method, each a frozen value; `choose` picks one and says why."""
+
+from softmaxes.solvers.base import Iteration, Record, Solution, Solver, Stopping
+from softmaxes.solvers.certificate import Certifier, Optimality
+from softmaxes.solvers.choice import Choice, choose
+from softmaxes.solvers.lbfgs import LBFGS
+
+NAMED: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(),)}
+"""Solvers by the name that `SoftmaxClassifier(solver=...)` takes."""
+
+__all__ = [
+    "LBFGS",
+    "NAMED",
+    "Certifier",
+    "Choice",
+    "Iteration",
+    "Optimality",
+    "Record",
+    "Solution",
+    "Solver",
+    "Stopping",
+    "choose",
+]

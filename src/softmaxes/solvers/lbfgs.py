@@ -1,0 +1,148 @@
+"""Limited-memory BFGS on top of a preconditioner: the work horse."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from softmaxes.objective import Evaluation, Objective, Precision
+from softmaxes.solvers.base import Record, Solution, Solver, Stopping
+from softmaxes.solvers.certificate import Certifier, relative_bound
+from softmaxes.solvers.linesearch import search
+from softmaxes.solvers.preconditioners import Diagonal, Kronecker, Preconditioner
+
+
+@dataclass(frozen=True)
+class LBFGS(Solver):
+    """Preconditioned L-BFGS: float32 products while they help, then float64.
+
+    history: pairs of steps and gradient differences kept. preconditioner: "kronecker" (n_features up to one or two
+    thousand) or "diagonal". refresh: iterations after which the preconditioner is renewed at the current point.
+    """
+
+    name: ClassVar[str] = "lbfgs"
+    needs: ClassVar[frozenset[str]] = frozenset({"gradient", "smooth"})
+
+    history: int = 10
+    preconditioner: str = "kronecker"
+    refresh: tuple[int, ...] = (5, 20)
+
+    def minimise(
+        self, objective: Objective, start: np.ndarray, certifier: Certifier, stopping: Stopping, record: Record
+    ) -> Solution:
+        """Return the best θ found: see `Solver.minimise`."""
+        run = _Run(self, objective, certifier, stopping, record)
+        theta = run.descend(start, "single")
+        theta = run.descend(theta, "double")
+        evaluation = run.evaluation
+        return Solution(
+            evaluation, certifier.optimality(evaluation, run.decrement, stopping.tol), run.iteration, run.reason
+        )
+
+
+class _Run:
+    """One minimisation: what the two precisions share."""
+
+    def __init__(
+        self, solver: LBFGS, objective: Objective, certifier: Certifier, stopping: Stopping, record: Record
+    ) -> None:
+        self.solver = solver
+        self.objective = objective
+        self.certifier = certifier
+        self.stopping = stopping
+        self.record = record
+        self.metric: Kronecker | Diagonal = (
+            Kronecker(objective, objective.second_moment())
+            if solver.preconditioner == "kronecker"
+            else Diagonal(objective)
+        )
+        self.memory: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=solver.history)
+        self.iteration = 0
+        self.decrement = 0.0
+        self.reason = ""
+        self.evaluation: Evaluation
+
+    def descend(self, theta: np.ndarray, precision: Precision) -> np.ndarray:
+        """Iterate from theta until the tolerance is reached, iterations run out, or rounding has the upper hand."""
+        current = self.objective.evaluate(theta, precision)
+        if self.iteration == 0:
+            self.metric.refresh(self.objective.class_curvature(theta))
+        patience = _Patience()
+        while True:
+            bound = self.certifier.bound(current)
+            self.record.add(current, bound)
+            if relative_bound(bound, current.value) <= self.stopping.tol:
+                self.reason = "the tolerance is reached"
+            elif self.iteration >= self.stopping.max_iter:
+                self.reason = f"max_iter={self.stopping.max_iter} iterations were made"
+            elif patience.is_over(current):
+                self.reason = "rounding allows no further progress"
+            else:
+                following = self._step(current, precision)
+                if following is not None:
+                    current = following
+                    continue
+                self.reason = "rounding allows no further progress"
+            self.evaluation = current
+            return current.theta
+
+    def _step(self, current: Evaluation, precision: Precision) -> Evaluation | None:
+        """Return the next iterate; None if neither the quasi-Newton nor the preconditioned direction leads down."""
+        if self.iteration in self.solver.refresh:
+            self.metric.refresh(self.objective.class_curvature(current.theta))
+        self.iteration += 1
+        following = None
+        for _ in range(2):
+            direction = _direction(current.gradient, self.memory, self.metric)
+            self.decrement = -float(np.vdot(direction, current.gradient))
+            following = search(self.objective, current, direction, precision)
+            if following is not None or not self.memory:
+                break
+            self.memory.clear()
+        if following is not None:
+            step, change = following.theta - current.theta, following.gradient - current.gradient
+            if float(np.vdot(step, change)) > 0:
+                self.memory.append((step, change))
+        return following
+
+
+class _Patience:
+    """Notices that rounding has the upper hand: the gradient has not shrunk for a number of iterations."""
+
+    def __init__(self, iterations: int = 25) -> None:
+        self._iterations = iterations
+        self._best = float("inf")
+        self._best_value = float("inf")
+        self._since = 0
+
+    def is_over(self, evaluation: Evaluation) -> bool:
+        """Take note of an iterate; return whether it is time to give up."""
+        size = float(np.linalg.norm(evaluation.gradient))
+        noise = 1e-7 if evaluation.precision == "single" else 1e-15
+        if size < 0.9 * self._best or evaluation.value < self._best_value * (1 - 10 * noise):
+            self._since = 0
+        self._best = min(self._best, size)
+        self._best_value = min(self._best_value, evaluation.value)
+        self._since += 1
+        return self._since > self._iterations
+
+
+def _direction(
+    gradient: np.ndarray, memory: deque[tuple[np.ndarray, np.ndarray]], metric: Preconditioner
+) -> np.ndarray:
+    """Return -B g by the two-loop recursion, B starting from the preconditioner."""
+    q = gradient.copy()
+    applied = []
+    for step, change in reversed(memory):
+        rho = 1.0 / float(np.vdot(step, change))
+        alpha = rho * float(np.vdot(step, q))
+        q -= alpha * change
+        applied.append((rho, alpha))
+    r = metric.solve(q)
+    for (step, change), (rho, alpha) in zip(memory, reversed(applied), strict=True):
+        beta = rho * float(np.vdot(change, r))
+        r += (alpha - beta) * step
+    return -r

@@ -1,0 +1,85 @@
+"""Approximate inverse Hessians, in the standardised coordinates of `objective`.
+
+The Hessian is the mean of (diag p - p pᵀ) ⊗ x xᵀ plus the penalty. Two approximations that can be inverted:
+
+- **Kronecker**: mean(diag p - p pᵀ) ⊗ mean(x xᵀ), as if probabilities and features were independent. Two
+  eigendecompositions, n_classes and n_features wide; exact at W = 0.
+- **Diagonal**: mean p_k (1 - p_k) x_j², for features too many to square.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from softmaxes.objective import Objective
+
+
+class Preconditioner(Protocol):
+    """A symmetric positive definite approximation of the inverse Hessian."""
+
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        """Return the approximate inverse Hessian times gradient, both (k, d + 1)."""
+
+
+class Kronecker:
+    """Inverse of A ⊗ S + λ diag(scale²), A (k, k) the mean of diag p - p pᵀ, S the second moment of the features.
+
+    S and the penalty D = diag(scale²) are diagonalised together, Qᵀ (S + μ D) Q = I and Qᵀ D Q = diag θ, which is
+    accurate for any spread of scales because S + μ D is a correlation matrix plus a positive diagonal.
+    """
+
+    def __init__(self, objective: Objective, second_moment: np.ndarray) -> None:
+        from scipy.linalg import eigh
+
+        self._l2 = objective.l2
+        self._fit_intercept = objective.fit_intercept
+        penalty = objective.scale**2
+        # The shift μ only has to keep the sum definite: λ seen by the typical curvature 1/k, and never below rounding.
+        shift = max(objective.l2 * max(objective.n_outputs, 4), 1e-12 / float(np.max(penalty, initial=1e-300)))
+        total = second_moment + np.diag(shift * penalty + 1e-10)
+        self._theta, self._basis = eigh(np.diag(penalty), total, driver="gvd")
+        self._moment = np.maximum(1 - shift * self._theta, 0.0)
+
+    def refresh(self, curvature: np.ndarray) -> None:
+        """Take a new A."""
+        size = len(curvature)
+        if size > 1:
+            # Moving all classes together is A's null direction and has no gradient: any curvature will do there but a
+            # tiny one, by which rounding would be divided.
+            curvature = curvature + np.trace(curvature) / size**2
+        values, self._classes = np.linalg.eigh(curvature)
+        top = float(values[-1])
+        self._values = np.maximum(values, 1e-8 * top)
+        self._denominator = np.multiply.outer(self._values, self._moment) + self._l2 * self._theta
+        self._denominator = np.maximum(self._denominator, 1e-14 * top)
+
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        rotated = self._classes.T @ gradient
+        step = np.empty_like(gradient)
+        step[:, :-1] = self._classes @ (((rotated[:, :-1] @ self._basis) / self._denominator) @ self._basis.T)
+        step[:, -1] = self._classes @ (rotated[:, -1] / self._values) if self._fit_intercept else 0.0
+        return step
+
+
+class Diagonal:
+    """Inverse of diag(mean p_k (1 - p_k) x̃_j² + λ scale_j²); with standardised features the mean of x̃² is 1."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._penalty = objective.l2 * objective.scale**2
+        self._moment = np.where(objective.moments.deviation > 0, 1.0, 0.0)
+        if not objective.fit_intercept:
+            self._moment = self._moment * (1 + (objective.moments.mean * objective.scale) ** 2)
+
+    def refresh(self, curvature: np.ndarray) -> None:
+        """Take a new A, of which the diagonal counts."""
+        diagonal = np.maximum(np.diag(curvature), 1e-8 * float(np.max(np.diag(curvature))))
+        self._denominator = np.multiply.outer(diagonal, np.append(self._moment, 1.0))
+        self._denominator[:, :-1] += self._penalty
+        self._denominator = np.maximum(self._denominator, 1e-14)
+
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        step: np.ndarray = gradient / self._denominator
+        return step

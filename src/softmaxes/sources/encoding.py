@@ -1,0 +1,63 @@
+"""Labels as class codes: what stands between a source as users have it and an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from softmaxes.sources.base import Block, Source
+
+
+def classes_of(source: Source, block_rows: int = 65536) -> np.ndarray:
+    """Return the distinct labels of a source, sorted, in one pass.
+
+    Raises ValueError if the source has no targets.
+    """
+    found: list[np.ndarray] = []
+    for block in source.blocks(block_rows):
+        if block.targets is None:
+            raise ValueError("this source has no targets; name its target column, or pass y as an array")
+        found = [np.unique(np.concatenate([*found, np.unique(block.targets)]))]
+    return found[0] if found else np.empty(0)
+
+
+def codes_of(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the position of each label in classes (sorted), int64. Raises ValueError for a label that is not there."""
+    codes = np.searchsorted(classes, labels)
+    known = classes[np.minimum(codes, len(classes) - 1)] == labels
+    if not np.all(known):
+        unknown = np.asarray(labels)[~known][0]
+        raise ValueError(f"label {str(unknown)!r} is not one of the {len(classes)} known classes")
+    return codes.astype(np.int64, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded(Source):
+    """A source whose labels become codes 0 ... n_classes - 1, and whose weights are multiplied by the classes'."""
+
+    source: Source
+    classes: np.ndarray
+    class_weight: np.ndarray | None = None
+    n_rows: int = field(init=False)
+    n_features: int = field(init=False)
+    dtype: np.dtype[Any] = field(init=False)
+    is_sparse: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name in ("n_rows", "n_features", "dtype", "is_sparse"):
+            object.__setattr__(self, name, getattr(self.source, name))
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        """Yield the source's blocks with codes for labels."""
+        for block in self.source.blocks(rows):
+            if block.targets is None:
+                raise ValueError("this source has no targets; name its target column, or pass y as an array")
+            codes = codes_of(block.targets, self.classes)
+            weights = block.weights
+            if self.class_weight is not None:
+                of_class = self.class_weight[codes]
+                weights = of_class if weights is None else weights * of_class
+            yield Block(block.features, codes, weights)

@@ -1,0 +1,190 @@
+"""SoftmaxClassifier: scikit-learn's manners, and LogisticRegression's answer at the same C."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.linear_model import LogisticRegression
+
+from softmaxes.classifier import SoftmaxClassifier, from_parameters
+from softmaxes.sources import Arrays
+
+
+def _binary() -> tuple[np.ndarray, np.ndarray]:
+    X, y = load_iris(return_X_y=True)
+    return X[y > 0], np.array(["no", "yes"])[y[y > 0] - 1]
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    X, y = load_digits(return_X_y=True)
+    return X[:300, 10:30] / 16, y[:300]
+
+
+DATA = {"iris": lambda: load_iris(return_X_y=True), "binary": _binary, "digits": _digits,
+        "wine": lambda: load_wine(return_X_y=True)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("weighted", [None, "sample", "balanced"])
+def test_same_model_as_logistic_regression(name: str, C: float, fit_intercept: bool, weighted: str | None) -> None:
+    X, y = DATA[name]()
+    X = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1)  # for the peer's sake
+    weights = np.random.default_rng(0).random(len(y)) if weighted == "sample" else None
+    settings = {"C": C, "fit_intercept": fit_intercept, "class_weight": "balanced" if weighted == "balanced" else None}
+    ours = SoftmaxClassifier(tol=1e-7, **settings).fit(X, y, weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the peer stops where its line search gives up
+        peer = LogisticRegression(tol=1e-10, max_iter=10000, **settings).fit(X, y, weights)
+    assert ours.optimality_.met
+    assert ours.coef_.shape == peer.coef_.shape
+    assert ours.intercept_.shape == peer.intercept_.shape
+    by_class = _balanced(y) if weighted == "balanced" else np.ones(len(y))
+    s = by_class if weights is None else weights
+    least = _objective(peer, X, y, s, C)
+    assert abs(ours.objective_ * C * s.sum() - _objective(ours, X, y, s, C)) <= 1e-12 * least
+    assert _objective(ours, X, y, s, C) <= least * (1 + 1e-7)
+    # A model is as far from the optimum as the square root of what its objective is.
+    np.testing.assert_allclose(ours.predict_proba(X), peer.predict_proba(X), rtol=0, atol=1e-3)
+    logits = peer.decision_function(X)
+    np.testing.assert_allclose(ours.decision_function(X), logits, rtol=0, atol=5e-3 * np.abs(logits).max())
+
+
+def _balanced(y: np.ndarray) -> np.ndarray:
+    labels, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    return (len(y) / (len(labels) * counts))[codes]
+
+
+def _objective(model: object, X: np.ndarray, y: np.ndarray, weights: np.ndarray, C: float) -> float:
+    """Return C Σ s ℓ + ‖W‖²/2, the definition."""
+    log_p = model.predict_log_proba(X)[np.arange(len(y)), np.searchsorted(model.classes_, y)]
+    return float(-C * weights @ log_p + 0.5 * np.sum(model.coef_**2))
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_raw_features_reach_the_tolerance_without_a_warning(name: str) -> None:
+    X, y = DATA[name]()
+    clf = SoftmaxClassifier().fit(X * np.logspace(-3, 3, X.shape[1]), y)
+    assert clf.optimality_.met
+    assert clf.optimality_.relative <= 1e-6
+    assert clf.history_[-1].objective == clf.objective_
+
+
+@pytest.mark.parametrize("name", ["binary", "digits"])
+def test_sparse_and_dense_give_the_same_model(name: str) -> None:
+    X, y = DATA[name]()
+    dense = SoftmaxClassifier(tol=1e-8).fit(X, y)
+    for sparse in (scipy.sparse.csr_matrix(X), scipy.sparse.csc_array(X)):
+        found = SoftmaxClassifier(tol=1e-8).fit(sparse, y)
+        np.testing.assert_allclose(found.predict_proba(sparse), dense.predict_proba(X), atol=1e-4)
+
+
+def test_float32_stays_float32() -> None:
+    X, y = DATA["digits"]()
+    clf = SoftmaxClassifier().fit(X.astype(np.float32), y)
+    assert {clf.coef_.dtype, clf.intercept_.dtype, clf.predict_proba(X.astype(np.float32)).dtype} == {np.dtype("f4")}
+    np.testing.assert_allclose(clf.predict_proba(X), SoftmaxClassifier().fit(X, y).predict_proba(X), atol=1e-3)
+
+
+def test_threads_change_no_bit() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((6000, 60)), rng.integers(3, size=6000)
+    models = [SoftmaxClassifier(threads=threads).fit(X, y).coef_.tobytes() for threads in (1, 2, 3)]
+    assert len(set(models)) == 1
+
+
+def test_warm_start_continues() -> None:
+    X, y = DATA["digits"]()
+    clf = SoftmaxClassifier(warm_start=True).fit(X, y)
+    cold = clf.n_iter_
+    assert clf.fit(X, y).n_iter_ < cold / 2
+    assert clf.optimality_.met
+
+
+def test_a_source_gives_the_model_of_its_arrays() -> None:
+    X, y = DATA["binary"]()
+    clf = SoftmaxClassifier().fit(Arrays(X, y))
+    np.testing.assert_array_equal(clf.coef_, SoftmaxClassifier().fit(X, y).coef_)
+    assert clf.classes_.tolist() == ["no", "yes"]
+
+
+def test_columns_of_several_classes_sum_to_zero() -> None:
+    X, y = DATA["wine"]()
+    clf = SoftmaxClassifier().fit(X, y)
+    assert np.abs(clf.coef_.sum(axis=0)).max() <= 1e-6 * np.abs(clf.coef_).max()
+    assert abs(clf.intercept_.sum()) <= 1e-6 * np.abs(clf.intercept_).max()
+
+
+def test_copies_and_parameters() -> None:
+    X, y = DATA["iris"]()
+    clf = SoftmaxClassifier(C=3.0, tol=1e-8).fit(X, y)
+    again = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+    assert clone(clf).get_params() == clf.get_params()
+    rebuilt = from_parameters(clf.classes_, clf.coef_, clf.intercept_, C=3.0, n_iter_=clf.n_iter_)
+    np.testing.assert_array_equal(rebuilt.predict_log_proba(X), clf.predict_log_proba(X))
+    with pytest.raises(ValueError, match=r"3 classes need coef of shape \(3, n_features\)"):
+        from_parameters(clf.classes_, clf.coef_[:2], clf.intercept_)
+
+
+X3, Y3 = np.arange(12.0).reshape(6, 2), np.array([0, 1, 2, 0, 1, 2])
+
+
+def _with(value: float) -> np.ndarray:
+    X = X3.copy()
+    X[4, 1] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda: SoftmaxClassifier().fit(_with(np.nan), Y3), ValueError, r"(?s)contains NaN.*row 4, column 1"),
+        (lambda: SoftmaxClassifier().fit(_with(np.inf), Y3), ValueError, r"(?s)infinity.*row 4, column 1"),
+        (lambda: SoftmaxClassifier().fit(scipy.sparse.csr_array(_with(np.nan)), Y3), ValueError, "row 4, column 1"),
+        (lambda: SoftmaxClassifier().fit(X3, Y3[:5]), ValueError, "inconsistent numbers of samples"),
+        (lambda: SoftmaxClassifier().fit(X3, np.zeros(6)), ValueError, "one class only"),
+        (lambda: SoftmaxClassifier().fit(X3, np.linspace(0, 1, 6)), ValueError, "continuous"),
+        (lambda: SoftmaxClassifier().fit(X3, None), ValueError, "requires y"),
+        (lambda: SoftmaxClassifier().fit(X3, Y3, -np.ones(6)), ValueError, "[Nn]egative"),
+        (lambda: SoftmaxClassifier().fit(X3, Y3, np.zeros(6)), ValueError, "zero"),
+        (lambda: SoftmaxClassifier().fit(X3, Y3, np.ones(5)), ValueError, r"\(5,\), expected \(6,\)"),
+        (lambda: SoftmaxClassifier().fit(X3.astype(complex), Y3), ValueError, "[Cc]omplex"),
+        (lambda: SoftmaxClassifier(C=0).fit(X3, Y3), ValueError, "C=0; a number above 0"),
+        (lambda: SoftmaxClassifier(C="1").fit(X3, Y3), ValueError, "C='1'; a number above 0"),
+        (lambda: SoftmaxClassifier(tol=0).fit(X3, Y3), ValueError, "tol=0"),
+        (lambda: SoftmaxClassifier(max_iter=0).fit(X3, Y3), ValueError, "max_iter=0"),
+        (lambda: SoftmaxClassifier(threads=0).fit(X3, Y3), ValueError, "threads=0"),
+        (lambda: SoftmaxClassifier(solver="adam").fit(X3, Y3), ValueError, "'adam' is not known; known are 'auto'"),
+        (lambda: SoftmaxClassifier().fit(X3, Y3).predict(X3[:, :1]), ValueError, "expecting 2 features"),
+        (lambda: SoftmaxClassifier().predict(X3), ValueError, "not fitted yet"),
+        (lambda: SoftmaxClassifier().fit(Arrays(X3, Y3), Y3), ValueError, "brings its own targets"),
+    ],
+)
+def test_what_is_refused(act, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        act()
+
+
+def test_an_interrupted_fit_leaves_the_old_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = DATA["iris"]()
+    clf = SoftmaxClassifier().fit(X, y)
+    before = dict(vars(clf))
+    calls = []
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        calls.append(1)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("softmaxes.native.cross_entropy_rows", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X[:, :2], y)
+    assert vars(clf) == before
