@@ -5,7 +5,7 @@ from pathlib import Path
 
 import hypothesis
 
-# pytest's importlib mode adds nothing to sys.path; the tables of cases are shared as `tests.laws...`, the rivals as `benchmarks...`.
+# pytest's importlib mode adds nothing to sys.path; tables of cases are shared as `tests.laws...`.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 hypothesis.settings.register_profile(

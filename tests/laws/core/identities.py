@@ -103,7 +103,7 @@ def entropy_falls_with_the_temperature(core, dtype):
 
 @law(TYPES)
 def divergence_is_sharp(core, dtype):
-    """Relative to the divergence itself, however close the two rows are; units grow with the condition of the logits."""
+    """Relative to the divergence itself, however close the two rows are."""
     a = normal(30, dtype=dtype)
     step = np.asarray(2.0**-12 if dtype == "float32" else 2.0**-26, dtype)
     pairs = {

@@ -103,7 +103,7 @@ def within_ulp(got: Any, row: Any, function: str, bound: float, case: Any, beta:
     assert error <= bound, f"{case}: {function} is off by {error:.3g} ULP, allowed are {bound}"
 
 
-def refuses(call: Callable[[], Any], error: type[Exception], *words: str) -> None:
+def refuses(call: Callable[[], Any], error: type[Exception] | tuple[type[Exception], ...], *words: str) -> None:
     """Demand that ``call`` raises exactly this kind of error, with a message that holds these words."""
     try:
         result = call()
@@ -111,6 +111,6 @@ def refuses(call: Callable[[], Any], error: type[Exception], *words: str) -> Non
         missing = [word for word in words if word not in str(refusal)]
         assert not missing, f"the message {str(refusal)!r} does not say {missing}"
     except Exception as other:
-        raise AssertionError(f"raised {type(other).__name__}({other}), expected {error.__name__}") from other
+        raise AssertionError(f"raised {type(other).__name__}({other}), expected {error}") from other
     else:
-        raise AssertionError(f"returned {result!r}, expected {error.__name__}")
+        raise AssertionError(f"returned {result!r}, expected {error}")
