@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -197,7 +197,7 @@ def profile(
     columns: Collection[str] | None = None,
     categorical: Collection[str] = (),
     keep: NDArray[np.bool_] | None = None,
-    progress: Any = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Profile:
     """Return the profile of a table, in one pass and bounded memory.
 

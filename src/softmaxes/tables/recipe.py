@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -162,9 +162,23 @@ class Recipe:
         for block in table.blocks(columns=self.names, **reading):
             yield self.transform(block, dtype)
 
-    def matrix(self, table: Table, *, dtype: DTypeLike = np.float64, keep: NDArray[np.bool_] | None = None) -> Any:
-        """Return the features of a whole table, or of the rows where `keep` is True, as one matrix."""
-        blocks = list(self.blocks(table, dtype=dtype, keep=keep))
+    def matrix(
+        self,
+        table: Table,
+        *,
+        dtype: DTypeLike = np.float64,
+        keep: NDArray[np.bool_] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Any:
+        """Return the features of a whole table, or of the rows where `keep` is True, as one matrix.
+
+        `progress` is called with the number of rows of each block that is done.
+        """
+        blocks = []
+        for X in self.blocks(table, dtype=dtype, keep=keep):
+            blocks.append(X)
+            if progress is not None:
+                progress(X.shape[0])
         if self.is_sparse:
             from scipy import sparse
 

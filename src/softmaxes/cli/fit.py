@@ -1,0 +1,137 @@
+"""`softmaxes fit`: from a table to a saved model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from softmaxes import persistence
+from softmaxes.errors import UserError
+from softmaxes.files import check_writable
+from softmaxes.tables import TableModel, open_table
+
+from .console import note, say, table
+from .evaluate import score
+from .scores import Scores
+from .training import Training, listed
+
+__all__ = ["fit"]
+
+
+def fit(
+    data: Path,
+    /,
+    *,
+    target: str,
+    model: Path | None = None,
+    C: Annotated[float, Parameter(name="--C")] = 1.0,
+    holdout: float | None = None,
+    test: Path | None = None,
+    seed: int = 0,
+    ignore: Annotated[list[str] | None, Parameter(negative="")] = None,
+    categorical: Annotated[list[str] | None, Parameter(negative="")] = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    threads: int | None = None,
+) -> None:
+    """Train a softmax classifier on a table and save it.
+
+    Numbers are brought to mean 0 and variance 1; names become one feature for each category; text of several words
+    becomes its tf-idf weights; dates become their parts; missing values are filled in and pointed out to the model.
+    Columns that can't help (constant, row numbers, identifiers) are left out, and named. A fifth of the rows is held
+    out, class by class, before anything is learned from the table, and the scores are those of the held-out rows.
+
+    Examples:
+
+    ```
+    softmaxes fit flowers.csv --target species
+    softmaxes fit visits.parquet --target outcome --model visits.softmaxes --test visits-2025.parquet
+    softmaxes fit survey.csv --target vote --ignore id --categorical postcode --C 0.1
+    ```
+
+    Parameters
+    ----------
+    data
+        The table: CSV (delimiter, encoding and decimal mark are found out), Parquet or Arrow, with column names; or
+        a folder of such files.
+    target
+        The column that holds the class.
+    model
+        Where to save the model. [default: the name of DATA with .softmaxes, in the current folder]
+    C
+        Inverse strength of the penalty on the weights, as in scikit-learn: smaller is more cautious; inf for none.
+    holdout
+        The share of rows to hold out for the scores. [default: 0.2, or 0 with --test]
+    test
+        A second table with the same columns, for the scores instead of held-out rows.
+    seed
+        Decides which rows are held out: the same seed, the same rows.
+    ignore
+        A column to leave out; repeat the option for more.
+    categorical
+        A column of numbers that are names (postcodes, product numbers); repeat the option for more.
+    delimiter
+        The character between the fields of a CSV, if the guess is wrong.
+    encoding
+        The character set of a CSV, such as utf-8 or latin-1, if the guess is wrong.
+    threads
+        How many threads to use. [default: all that help] The model does not depend on it.
+    """
+    began = time.perf_counter()
+    model = model or Path(data.name).with_suffix(".softmaxes")
+    check_writable(model)
+    if not C > 0:
+        raise UserError(f"--C is {C:g}; a number above 0 is needed (inf for no penalty)")
+    opened = open_table(data, delimiter=delimiter, encoding=encoding)
+    tested = None if test is None else open_table(test, delimiter=delimiter, encoding=encoding)
+    if holdout is None:
+        holdout = 0.2 if tested is None else 0.0
+    training = Training.of(
+        opened, target, share=holdout, seed=seed, ignored=ignore or [], categorical=categorical or []
+    )
+    for remark in training.remarks():
+        note(remark)
+    classifier = training.classifier(C=C, threads=threads)
+    fitted = TableModel(classifier, training.recipe, facts=training.facts(data, seed))
+    scores = None
+    if tested is not None:
+        scores = score(fitted, tested, target)
+    elif training.held.any():
+        scores = score(fitted, opened, target, keep=training.held)
+    if scores is not None:
+        fitted = replace(fitted, facts={**fitted.facts, "scores": scores.as_json()})
+    persistence.save(fitted, model)
+    show(training, fitted, scores, "the test table" if tested else "the held-out rows")
+    say(f"{time.perf_counter() - began:.1f} seconds; saved {model}")
+
+
+def show(training: Training, model: TableModel, scores: Scores | None, where: str) -> None:
+    """Print what was trained on what, and how good it is."""
+    classifier: Any = model.classifier
+    trained = int((~training.held).sum())
+    held = len(training.held) - trained
+    table(
+        [
+            ("rows", f"{trained:,} to train on" + (f", {held:,} held out" if held else "")),
+            ("columns", f"{len(model.recipe.columns)} used, making {len(model.recipe.features):,} features"),
+            ("classes", f"{len(training.labels)}: {listed(list(map(str, training.labels.values)))}"),
+            ("training", f"{classifier.n_iter_} iterations, {certificate(classifier.optimality_)}"),
+        ]
+    )
+    if scores is None:
+        say("No rows were held out and no --test was given, so there are no scores.")
+        return
+    say()
+    table(scores.lines(), heads=(f"on {where}", f"{scores.rows:,} rows", "95 % interval"), numbers=True)
+    say()
+
+
+def certificate(optimality: Any) -> str:
+    """Return in words how far from the best model of its kind the solution can be."""
+    if optimality.suboptimality_bound == float("inf"):
+        return f"gradient norm {optimality.gradient_norm:.1e}"
+    return f"proven within {optimality.relative:.1e} of the best possible loss"

@@ -1,0 +1,109 @@
+"""From an open table to a trained classifier: the steps of `fit`, each a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmaxes.errors import UserError
+from softmaxes.tables import Labels, Profile, Recipe, Table, held_out, profile, read_targets
+
+from .console import progress, spinner
+
+__all__ = ["Training", "listed"]
+
+# Why a recipe leaves a column out, other than that the user asked for it.
+UNUSED = {
+    "constant": "all values are the same",
+    "row number": "the column only counts the rows",
+    "identifier": "hardly a value occurs twice",
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """A table that is ready for training: its classes, which rows are held out, and how its columns are used."""
+
+    table: Table
+    labels: Labels
+    codes: NDArray[np.int64]
+    held: NDArray[np.bool_]
+    profile: Profile
+    recipe: Recipe
+
+    @classmethod
+    def of(
+        cls, opened: Table, target: str, *, share: float, seed: int, ignored: list[str], categorical: list[str]
+    ) -> Training:
+        """Read the target, hold rows out, and profile the others."""
+        opened.require(target, "--target")
+        for name in ignored:
+            opened.require(name, "--ignore")
+        for name in categorical:
+            opened.require(name, "--categorical")
+        labels, codes = read_targets(opened, target)
+        held = held_out(codes, share, seed)
+        if len(np.unique(codes[~held])) < len(labels):
+            raise UserError("every class needs a row to train on")
+        columns = [name for name in opened.columns if name != target and name not in ignored]
+        with progress("profiling", len(codes) - int(held.sum())) as advance:
+            found = profile(opened, columns=columns, categorical=categorical, keep=~held, progress=advance)
+        return cls(opened, labels, codes, held, found, Recipe.of(found, target=target, ignored=ignored))
+
+    def remarks(self) -> list[str]:
+        """Return what the user should know about how the table was read."""
+        remarks = []
+        for path, form, dialect in self.table.files:
+            if form == "csv" and dialect.encoding not in ("utf-8", "utf-16"):
+                remarks.append(f"{path} is not UTF-8; it is read as {dialect.encoding}")
+            if form == "csv" and dialect.decimal == ",":
+                remarks.append(f"{path} writes numbers with a decimal comma; 3,14 is read as 3.14")
+        for reason, why in UNUSED.items():
+            names = [name for name, its in self.recipe.unused if its == reason]
+            if names:
+                remarks.append(f"left out because {why}: {listed(names)}")
+        for name in self.recipe.names:
+            column = self.profile.columns[name]
+            if column.numbers > 0.5 * column.present and column.not_a_number is not None:
+                row, text = column.not_a_number
+                remarks.append(
+                    f"column {name!r} is treated as names: {column.present - column.numbers} of {column.present} "
+                    f"values are no numbers, first {text!r} in row {row}"
+                )
+        return remarks
+
+    def classifier(self, **parameters: Any) -> Any:
+        """Train on the rows that are not held out."""
+        from softmaxes.classifier import SoftmaxClassifier
+
+        with progress("encoding", int((~self.held).sum())) as advance:
+            X = self.recipe.matrix(self.table, keep=~self.held, progress=advance)
+        with spinner("training"):
+            return SoftmaxClassifier(**parameters).fit(X, self.labels.array[self.codes[~self.held]])
+
+    def facts(self, data: Path, seed: int) -> dict[str, Any]:
+        """Return what the model file remembers of the training."""
+        from softmaxes import __version__
+
+        counts = np.bincount(self.codes[~self.held], minlength=len(self.labels))
+        return {
+            "data": data.name,
+            "columns": len(self.table.columns),
+            "rows": len(self.codes),
+            "rows_trained": int((~self.held).sum()),
+            "rows_held_out": int(self.held.sum()),
+            "seed": seed,
+            "class_counts": counts.tolist(),
+            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "version": __version__,
+        }
+
+
+def listed(names: list[str]) -> str:
+    """Return the first few of some names, and how many more there are."""
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
