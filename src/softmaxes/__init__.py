@@ -22,10 +22,16 @@ _ROOMS = {
     "cross_entropy_and_gradient": "losses",
     "SoftmaxClassifier": "classifier",
     "load": "persistence",
+    "DirichletCalibration": "calibration",
+    "MatrixScaling": "calibration",
+    "PriorCorrection": "calibration",
+    "StructuredScaling": "calibration",
+    "TemperatureScaling": "calibration",
+    "VectorScaling": "calibration",
 }
 
 # rooms that are public as a whole
-_MODULES = ("losses", "metrics", "sources", "heads", "errors")
+_MODULES = ("calibration", "losses", "metrics", "sources", "heads", "errors")
 
 __all__ = ["__version__", *sorted(_ROOMS), *_MODULES]  # noqa: PLE0604 - names come from the table above
 
