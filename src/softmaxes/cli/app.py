@@ -7,6 +7,7 @@ import cyclopts
 from softmaxes import __version__
 from softmaxes.errors import UserError
 
+from .calibrate import calibrate
 from .evaluate import evaluate
 from .fit import fit
 from .info import info
@@ -31,7 +32,7 @@ app = cyclopts.App(
     result_action="return_value",
 )
 
-for command in (fit, predict, evaluate, info):
+for command in (fit, predict, evaluate, calibrate, info):
     app.command(command)
 
 

@@ -34,7 +34,11 @@ def table(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), numbers: 
         layout.add_column(heads[position] if heads else "", justify=justify, overflow="fold")
     for row in rows:
         layout.add_row(*map(escape, row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(layout)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    with console.capture() as printed:
+        console.print(layout)
+    # rich fills every line up with blanks, which a file need not have.
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in printed.get().splitlines()))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from softmaxes.errors import UserError
 from softmaxes.files import check_writable
 from softmaxes.tables import TableModel, open_table
 
+from .calibrate import Method, calibration_of, described, raw_logits
 from .console import note, say, table
 from .evaluate import score
 from .scores import Scores
@@ -31,6 +32,7 @@ def fit(
     C: Annotated[float, Parameter(name="--C")] = 1.0,
     holdout: float | None = None,
     test: Path | None = None,
+    calibrate: Method | None = None,
     seed: int = 0,
     ignore: Annotated[list[str] | None, Parameter(negative="")] = None,
     categorical: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -68,6 +70,9 @@ def fit(
         The share of rows to hold out for the scores. [default: 0.2, or 0 with --test]
     test
         A second table with the same columns, for the scores instead of held-out rows.
+    calibrate
+        Fit a calibration of the probabilities, on a fifth of the training rows that is set apart for it: temperature
+        is one number and always safe; the others have more, and need many rows.
     seed
         Decides which rows are held out: the same seed, the same rows.
     ignore
@@ -91,12 +96,21 @@ def fit(
     if holdout is None:
         holdout = 0.2 if tested is None else 0.0
     training = Training.of(
-        opened, target, share=holdout, seed=seed, ignored=ignore or [], categorical=categorical or []
+        opened,
+        target,
+        share=holdout,
+        calibrating=0.0 if calibrate is None else 0.2,
+        seed=seed,
+        ignored=ignore or [],
+        categorical=categorical or [],
     )
     for remark in training.remarks():
         note(remark)
     classifier = training.classifier(C=C, threads=threads)
     fitted = TableModel(classifier, training.recipe, facts=training.facts(data, seed))
+    if calibrate is not None:
+        logits, codes = raw_logits(fitted, opened, training.codes, keep=training.calibrating)
+        fitted = replace(fitted, calibration=calibration_of(calibrate, logits, codes))
     scores = None
     if tested is not None:
         scores = score(fitted, tested, target)
@@ -112,14 +126,18 @@ def fit(
 def show(training: Training, model: TableModel, scores: Scores | None, where: str) -> None:
     """Print what was trained on what, and how good it is."""
     classifier: Any = model.classifier
-    trained = int((~training.held).sum())
-    held = len(training.held) - trained
+    counts = {
+        "to train on": training.trained.sum(),
+        "to calibrate": training.calibrating.sum(),
+        "held out": training.held.sum(),
+    }
     table(
         [
-            ("rows", f"{trained:,} to train on" + (f", {held:,} held out" if held else "")),
+            ("rows", ", ".join(f"{count:,} {use}" for use, count in counts.items() if count)),
             ("columns", f"{len(model.recipe.columns)} used, making {len(model.recipe.features):,} features"),
             ("classes", f"{len(training.labels)}: {listed(list(map(str, training.labels.values)))}"),
             ("training", f"{classifier.n_iter_} iterations, {certificate(classifier.optimality_)}"),
+            *([("calibration", described(model))] if model.calibration else []),
         ]
     )
     if scores is None:

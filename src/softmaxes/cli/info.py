@@ -10,6 +10,7 @@ from typing import Any
 
 from softmaxes import __version__, native
 
+from .calibrate import described
 from .console import say, table
 
 __all__ = ["info"]
@@ -82,7 +83,7 @@ def show_model(path: Path) -> None:
         ("features", f"{classifier.n_features_in_:,}"),
     ]
     if isinstance(model, TableModel):
-        rows += [("target", str(model.recipe.target)), ("calibration", str(model.calibration or "none"))]
+        rows += [("target", str(model.recipe.target)), ("calibration", described(model))]
         rows += [
             (name.replace("_", " "), str(value))
             for name, value in model.facts.items()

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmaxes.errors import UserError
 from softmaxes.tables import Labels, Profile, Recipe, Table, held_out, profile, read_targets
 
 from .console import progress, spinner
@@ -27,20 +26,32 @@ UNUSED = {
 
 @dataclass(frozen=True)
 class Training:
-    """A table that is ready for training: its classes, which rows are held out, and how its columns are used."""
+    """A table that is ready for training: its classes, what each row is for, and how its columns are used.
+
+    Rows that are neither `held` out for the scores nor used for `calibrating` are trained on.
+    """
 
     table: Table
     labels: Labels
     codes: NDArray[np.int64]
     held: NDArray[np.bool_]
+    calibrating: NDArray[np.bool_]
     profile: Profile
     recipe: Recipe
 
     @classmethod
     def of(
-        cls, opened: Table, target: str, *, share: float, seed: int, ignored: list[str], categorical: list[str]
+        cls,
+        opened: Table,
+        target: str,
+        *,
+        share: float,
+        calibrating: float,
+        seed: int,
+        ignored: list[str],
+        categorical: list[str],
     ) -> Training:
-        """Read the target, hold rows out, and profile the others."""
+        """Read the target, hold out the two shares of rows, and profile the others."""
         opened.require(target, "--target")
         for name in ignored:
             opened.require(name, "--ignore")
@@ -48,12 +59,18 @@ class Training:
             opened.require(name, "--categorical")
         labels, codes = read_targets(opened, target)
         held = held_out(codes, share, seed)
-        if len(np.unique(codes[~held])) < len(labels):
-            raise UserError("every class needs a row to train on")
+        calibrates = np.zeros_like(held)
+        calibrates[~held] = held_out(codes[~held], calibrating, seed)
+        trained = ~held & ~calibrates
         columns = [name for name in opened.columns if name != target and name not in ignored]
-        with progress("profiling", len(codes) - int(held.sum())) as advance:
-            found = profile(opened, columns=columns, categorical=categorical, keep=~held, progress=advance)
-        return cls(opened, labels, codes, held, found, Recipe.of(found, target=target, ignored=ignored))
+        with progress("profiling", int(trained.sum())) as advance:
+            found = profile(opened, columns=columns, categorical=categorical, keep=trained, progress=advance)
+        return cls(opened, labels, codes, held, calibrates, found, Recipe.of(found, target=target, ignored=ignored))
+
+    @property
+    def trained(self) -> NDArray[np.bool_]:
+        """The rows to train on."""
+        return ~self.held & ~self.calibrating
 
     def remarks(self) -> list[str]:
         """Return what the user should know about how the table was read."""
@@ -78,24 +95,25 @@ class Training:
         return remarks
 
     def classifier(self, **parameters: Any) -> Any:
-        """Train on the rows that are not held out."""
+        """Train a classifier."""
         from softmaxes.classifier import SoftmaxClassifier
 
-        with progress("encoding", int((~self.held).sum())) as advance:
-            X = self.recipe.matrix(self.table, keep=~self.held, progress=advance)
+        with progress("encoding", int(self.trained.sum())) as advance:
+            X = self.recipe.matrix(self.table, keep=self.trained, progress=advance)
         with spinner("training"):
-            return SoftmaxClassifier(**parameters).fit(X, self.labels.array[self.codes[~self.held]])
+            return SoftmaxClassifier(**parameters).fit(X, self.labels.array[self.codes[self.trained]])
 
     def facts(self, data: Path, seed: int) -> dict[str, Any]:
         """Return what the model file remembers of the training."""
         from softmaxes import __version__
 
-        counts = np.bincount(self.codes[~self.held], minlength=len(self.labels))
+        counts = np.bincount(self.codes[self.trained], minlength=len(self.labels))
         return {
             "data": data.name,
             "columns": len(self.table.columns),
             "rows": len(self.codes),
-            "rows_trained": int((~self.held).sum()),
+            "rows_trained": int(self.trained.sum()),
+            "rows_calibrated": int(self.calibrating.sum()),
             "rows_held_out": int(self.held.sum()),
             "seed": seed,
             "class_counts": counts.tolist(),

@@ -29,7 +29,7 @@ def model_document(model: Any, tensors: dict[str, NDArray[Any]]) -> dict[str, An
             "kind": "table",
             "classifier": classifier_document(model.classifier, tensors),
             "recipe": model.recipe.as_json(),
-            "calibration": calibration_document(model.calibration, tensors),
+            "calibration": None if model.calibration is None else model.calibration.to_dict(),
             "facts": dict(model.facts),
         }
     raise TypeError(f"a SoftmaxClassifier or a TableModel can be saved, not {type(model).__name__}")
@@ -51,7 +51,7 @@ def model_from(document: Mapping[str, Any], tensors: dict[str, NDArray[Any]]) ->
         raise UserError(
             f"the recipe makes {len(recipe.features)} features, the classifier takes {classifier.n_features_in_}"
         )
-    calibration = calibration_from(document["calibration"], tensors, len(classifier.classes_))
+    calibration = calibration_from(document["calibration"], len(classifier.classes_))
     facts = document["facts"]
     if not isinstance(facts, dict):
         raise UserError("the facts of the training are no JSON object")
@@ -166,16 +166,15 @@ def parameter_from(value: Any) -> Any:
     return number_from(value)
 
 
-def calibration_document(calibration: Any, tensors: dict[str, NDArray[Any]]) -> dict[str, Any] | None:
-    if calibration is None:
-        return None
-    raise TypeError(f"a calibration of type {type(calibration).__name__} can't be saved")
+def calibration_from(document: Any, n_classes: int) -> Any:
+    from softmaxes import calibration
 
-
-def calibration_from(document: Any, tensors: dict[str, NDArray[Any]], n_classes: int) -> Any:
     if document is None:
         return None
-    raise UserError("the calibration is not known")
+    restored = calibration.from_dict(document)
+    if restored.n_features_in_ != n_classes:
+        raise UserError(f"the calibration is for {restored.n_features_in_} classes, the classifier has {n_classes}")
+    return restored
 
 
 def number_document(value: Any) -> Any:

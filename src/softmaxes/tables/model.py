@@ -27,7 +27,10 @@ class Classifier(Protocol):
 
 
 class Calibration(Protocol):
-    """What a table model asks of a calibration."""
+    """What a table model asks of its calibration."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the calibration as plain data."""
 
     def transform(self, logits: NDArray[Any], /) -> NDArray[Any]:
         """Return the calibrated logits, (rows, classes)."""
@@ -68,17 +71,17 @@ class TableModel:
         """Return the classifier's logits of a matrix of features, not calibrated: here its log-probabilities."""
         return self.classifier.predict_log_proba(X)
 
-    def logits(self, X: Any) -> NDArray[Any]:
-        """Return the logits of a matrix of features, (rows, classes), calibrated if there is a calibration."""
-        logits = self.raw_logits(X)
-        return logits if self.calibration is None else self.calibration.transform(logits)
+    def calibrated(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """Return the probabilities that go with logits from `raw_logits`."""
+        from softmaxes.exponential import softmax
+
+        logits = raw if self.calibration is None else self.calibration.transform(raw)
+        result: NDArray[Any] = softmax(logits)
+        return result
 
     def probabilities(self, X: Any) -> NDArray[Any]:
         """Return the probabilities of a matrix of features, (rows, classes)."""
-        from softmaxes.exponential import softmax
-
-        result: NDArray[Any] = softmax(self.logits(X))
-        return result
+        return self.calibrated(self.raw_logits(X))
 
     def blocks(self, data: Any, *, ignore_extra: bool = False) -> Iterator[tuple[Block, NDArray[Any]]]:
         """Yield the blocks of a table, with the columns that the model uses, and the probabilities of their rows."""

@@ -21,7 +21,6 @@ Kind = Literal["missing", "constant", "row number", "numeric", "date", "text", "
 
 CATEGORY_LIMIT = 20_000  # distinct values counted exactly; beyond, the rarest half is forgotten
 WORD_LIMIT = 200_000  # distinct words counted exactly, likewise
-TEXT_WORDS = 3.0  # words in an average value from which a column reads as text
 TEXT_DISTINCT = 50  # a column with fewer distinct values is categories, however long they are
 
 
@@ -99,7 +98,9 @@ class ColumnProfile:
             parts = date_parts(dates.drop_null())
             return replace(self, dates=len(parts), parts=tuple(Moments.of(part) for part in parts.T))
         text = as_text(column)
-        return replace(self, **worded(text), **({} if as_category else first_non_number(text, block)))
+        return replace(
+            self, **worded(text, len(self.categories)), **({} if as_category else first_non_number(text, block))
+        )
 
     def with_numbers(self, numbers: NDArray[np.float64], block: Block, name: str) -> ColumnProfile:
         present = ~np.isnan(numbers)
@@ -157,7 +158,8 @@ class ColumnProfile:
             return "numeric"
         if self.dates == self.present:
             return "date"
-        if self.words / self.present >= TEXT_WORDS and (self.spilled or len(self.categories) >= TEXT_DISTINCT):
+        distinct = self.present if self.spilled else len(self.categories)
+        if reads_as_text(self.words, distinct, self.present) and distinct >= TEXT_DISTINCT:
             return "text"
         if self.missing == 0 and not self.spilled and len(self.categories) == self.present > 2:
             return "identifier"
@@ -256,12 +258,18 @@ def counted(column: Any) -> dict[str, Any]:
     return {"categories": dict(zip(texts.to_pylist(), numbers.to_pylist(), strict=True)), "spilled": spilled}
 
 
-def worded(text: Any) -> dict[str, Any]:
-    """Return the number of words and, for values of several words, in how many values each word occurs."""
+def reads_as_text(words: int, distinct: int, present: int) -> bool:
+    """Whether values are of three words on average, or are mostly different from each other and of more than one."""
+    return words >= 3 * present or (words >= 1.5 * present and distinct > 0.5 * present)
+
+
+def worded(text: Any, distinct: int) -> dict[str, Any]:
+    """Return the number of words and, where values read as text, in how many of them each word occurs."""
     from pyarrow import compute
 
-    words = compute.sum(compute.count_substring_regex(text, r"\s+")).as_py() + len(text) - text.null_count
-    if words < TEXT_WORDS * (len(text) - text.null_count):
+    present = len(text) - text.null_count
+    words = compute.sum(compute.count_substring_regex(text, r"\s+")).as_py() + present
+    if not reads_as_text(words, distinct, present):
         return {"words": words}
     _, codes, _, vocabulary = word_counts(text)
     occurrences = np.bincount(codes, minlength=len(vocabulary)).tolist()
