@@ -65,11 +65,11 @@ class ExactRow:
     def log_sum(self):
         return mpmath.log1p(self.others)
 
-    @property
+    @cached_property
     def softmax(self):
         return [t / (1 + self.others) for t in self.terms]
 
-    @property
+    @cached_property
     def log_softmax(self):
         return [d - self.log_sum for d in self.differences]
 

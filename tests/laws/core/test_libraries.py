@@ -21,9 +21,11 @@ def call(function, x, **options):
 
 
 def agrees(got, want, dtype):
-    """A few units of the largest entry's size: another library's exp and log are its own affair."""
+    """A few units, or of a number of size one where a result may cancel (log Z near 0): another library's exp and log
+    are its own affair."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    return got.shape == want.shape and np.allclose(got, want, rtol=64 * np.finfo(dtype).eps, atol=0, equal_nan=True)
+    eps = np.finfo(dtype).eps
+    return got.shape == want.shape and np.allclose(got, want, rtol=64 * eps, atol=4 * eps, equal_nan=True)
 
 
 HARD = {
