@@ -160,4 +160,7 @@ const watcher = new IntersectionObserver(
   { rootMargin: "400px" },
 );
 for (const { root } of built) watcher.observe(root);
+new IntersectionObserver(([entry]) => {
+  tune.classList.toggle("needless", entry.isIntersecting && !document.body.classList.contains("sheet"));
+}).observe(controls.element);
 refresh();

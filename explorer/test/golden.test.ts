@@ -96,3 +96,14 @@ describe("short formats round as NumPy does", () => {
     expect(numbers(golden.rounding.numbers).map(format.round)).toEqual(wanted);
   });
 });
+
+describe("the comparison notices what is wrong", () => {
+  const wanted = golden.cases.find((c) => c.member === "softmax")!;
+  const p = wanted.value;
+  it.each([
+    ["the notes' entropy gradient, p - 1", () => expectClose(p.map((x) => x - 1), wanted.entropy_gradient)],
+    ["the notes' entropy Hessian, diag(p) - pp'", () => expectClose(p.map((x, i) => p.map((y, j) => x * ((i === j ? 1 : 0) - y))), wanted.entropy_hessian)],
+    ["a value off in the twelfth digit", () => expectClose(p.map((x) => x * (1 + 3e-12)), wanted.value)],
+    ["a missing entry", () => expectClose(p.slice(1), wanted.value)],
+  ])("%s", (_, compare) => expect(compare).toThrow());
+});

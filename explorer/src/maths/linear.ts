@@ -8,25 +8,26 @@ function normalisedSums(minimum: (z: Vector) => { m: number; lambda: Vector }): 
     const y = z.map((x) => x - m);
     const total = sum(y);
     const slope = lambda.map((l) => 1 - z.length * l); // d total / dz
-    return { y, lambda, total, slope, p: y.map((x) => x / total) };
+    const isFlat = y.every((x) => x === 0); // 0/0: uniform, and no derivative
+    return { y, lambda, total, slope, isFlat, p: y.map((x) => (isFlat ? 1 / z.length : x / total)) };
   };
   const jacobian: Member["jacobian"] = (z) => {
-    const { p, lambda, total, slope } = parts(z);
-    return matrix(z.length, (i, j) => (delta(i, j) - lambda[j] - p[i] * slope[j]) / total);
+    const { p, lambda, total, slope, isFlat } = parts(z);
+    return matrix(z.length, (i, j) => (isFlat ? 0 : (delta(i, j) - lambda[j] - p[i] * slope[j]) / total));
   };
   return {
     value: (z) => parts(z).p,
     log: (z) => parts(z).p.map(Math.log),
     jacobian,
     second(z) {
-      const { total, slope } = parts(z);
+      const { total, slope, isFlat } = parts(z);
       const J = jacobian(z);
-      return tensor(z.length, (i, j, k) => -(J[i][k] * slope[j] + J[i][j] * slope[k]) / total);
+      return tensor(z.length, (i, j, k) => (isFlat ? 0 : -(J[i][k] * slope[j] + J[i][j] * slope[k]) / total));
     },
     loss: (z, y) => -Math.log(parts(z).p[y]),
     lossGradient(z, y) {
-      const { y: score, lambda, total, slope } = parts(z);
-      return vector(z.length, (i) => slope[i] / total - (delta(i, y) - lambda[i]) / score[y]);
+      const { y: score, lambda, total, slope, isFlat } = parts(z);
+      return vector(z.length, (i) => (isFlat ? 0 : slope[i] / total - (delta(i, y) - lambda[i]) / score[y]));
     },
   };
 }
@@ -36,7 +37,7 @@ export const linear: Member = {
   name: "Linear sum",
   road: "scores",
   fault: (z) =>
-    sum(z) <= 0 ? "the scores must have a positive sum" : smallest(z) < 0 ? "a negative score leaves the simplex" : null,
+    sum(z) <= 0 ? "the scores need a positive sum" : smallest(z) < 0 ? "a negative score leaves the simplex" : null,
   ...normalisedSums((z) => ({ m: 0, lambda: z.map(() => 0) })),
 };
 
@@ -44,7 +45,7 @@ export const minShift: Member = {
   id: "min-shift",
   name: "Min-shifted sum",
   road: "scores",
-  fault: (z) => (z.every((x) => x === z[0]) ? "equal logits give 0/0" : null),
+  fault: () => null,
   ...normalisedSums((z) => {
     const m = smallest(z);
     const ties = z.filter((x) => x === m).length;

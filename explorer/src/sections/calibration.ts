@@ -23,7 +23,7 @@ export const calibrationSection: Section = {
   lead: "A model is calibrated if it is right in 80 of 100 cases of which it is 80 % sure. One temperature, fitted on held-out logits, often mends a model that is too sure; your file stays on this computer.",
   build({ store, data: embedded }) {
     let data: Labelled = isLabelled(embedded) ? embedded : example();
-    let name = isLabelled(embedded) ? "your model's logits" : "a built-in example: a model 2.2 times too sure";
+    let name = isLabelled(embedded) ? (embedded.rows > embedded.logits.length ? `your model's logits, evenly spaced rows of ${embedded.rows.toLocaleString("en")}` : "your model's logits") : "a built-in example: a model 2.2 times too sure";
     let fit = fitTemperature(data);
     let version = 0;
     const message = h("p", { class: "message", role: "status" });

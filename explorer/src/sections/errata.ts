@@ -4,7 +4,7 @@ import { pretty } from "../ui/numbers";
 
 import type { Section } from "../page";
 
-const WORDS = { wrong: "wrong", unstable: "fails in floating point", ambiguous: "only sometimes" };
+const WORDS = { wrong: "wrong", unstable: "unstable", ambiguous: "it depends" };
 
 const list = (values: (number | string)[]) => h("span", { class: "values" }, ...values.map((x) => h("span", { class: "value" }, typeof x === "number" ? pretty(x, 6) : x)));
 
@@ -33,7 +33,7 @@ function entry(claim: Claim, isOpen: boolean): HTMLElement {
 export const errataSection: Section = {
   id: "errata",
   title: "Plausible, and wrong",
-  lead: "Claims found in those same texts, each with the counter-example that refutes it and what is right instead. “Measured” is a difference quotient: it knows no formula.",
+  lead: "Claims found in those same texts, each with the counter-example that refutes it and what is right instead. “Measured” is a difference quotient, which knows no formula; “unstable” is right on paper and fails in floating point.",
   build() {
     const sources = [...new Set(CLAIMS.map((claim) => claim.source))];
     const element = h(

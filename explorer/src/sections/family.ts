@@ -71,6 +71,18 @@ function parameterOf({ store }: Page, id: string): Control | null {
   return null;
 }
 
+/** What only softmax has: the answer to "why exp?". */
+const why = () =>
+  h(
+    "div",
+    { class: "why" },
+    h("ul", {}, ...[
+      "<b>Why exp?</b> No other normalised score ignores a common shift of the logits.",
+      "Its loss −log p<sub>y</sub> has the plain gradient p − y, as on the second road.",
+      "Among all distributions with the same mean score it has the largest entropy.",
+    ].map((html) => h("li", { html }))),
+  );
+
 export const familySection: Section = {
   id: "family",
   title: "The family, side by side",
@@ -84,10 +96,12 @@ export const familySection: Section = {
         h("h3", {}, title, " ", h("span", { class: "formula", html: formula })),
         h("div", { class: "cards" }, ...cards.filter(({ member }) => member.road === road).map((item) => item.card.element)),
       );
+    const meeting = group("both", "Where the roads meet", "φ = exp, Ω = Σ p log p");
+    meeting.querySelector(".cards")!.append(why());
     const element = h(
       "div",
       { class: "family" },
-      group("both", "Where the roads meet", "φ = exp, Ω = Σ p log p"),
+      meeting,
       group("scores", "First road: normalised scores", "p = φ(z) / Σ φ(z)"),
       group("argmax", "Second road: regularised argmax", "p = argmax ⟨p, z⟩ − Ω(p)"),
     );

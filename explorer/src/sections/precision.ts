@@ -11,7 +11,7 @@ function verdict(trace: Trace, truth: number[], epsilon: number): { word: string
   if (trace.probabilities.some(Number.isNaN)) return { word: "not a number", kind: "bad" };
   const worst = Math.max(...trace.probabilities.map((p, k) => Math.abs(p - truth[k])));
   if (Math.abs(trace.probabilities.reduce((a, b) => a + b, 0) - 1) > 0.1) return { word: "not a distribution", kind: "bad" };
-  if (worst <= 8 * epsilon) return { word: "right to its last digits", kind: "good" };
+  if (worst <= 8 * epsilon) return { word: "all digits right", kind: "good" };
   return { word: `off by ${pretty(worst, 2)}`, kind: "fair" };
 }
 
@@ -29,6 +29,7 @@ export const precisionSection: Section = {
         const scaled = state.logits.map((z) => state.beta * z);
         const truth = softmax(scaled);
         const shifted = scaled.map((z) => z + state.shift);
+        place.style.setProperty("--narrowest", `${5 + 3.2 * state.logits.length}rem`);
         place.replaceChildren(
           ...FORMATS.map((format) => {
             const line = (label: string, values: number[], name?: string) =>

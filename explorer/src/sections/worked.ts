@@ -48,42 +48,55 @@ export const WORKED: Worked[] = [
   { source: WHY, what: "base 100 on (2, 4, 2, 1), second", printed: ["0.9998"], exact: based(100, [2, 4, 2, 1]).slice(1, 2) },
 ];
 
-export type Mark = "pass" | "cut" | "fail";
+export type Mark = "pass" | "cut" | "twice" | "fail";
 
-/** Does a printed number agree with the exact one: rounded, cut, or not at all? */
+/** Does a printed number agree with the exact one: rounded once, cut, rounded twice (one digit too far), or not at all? */
 export function markOf(printed: string, exact: number, decimals?: number): Mark {
   const digits = decimals ?? (printed.split(".")[1] ?? "").length;
   const unit = 10 ** -digits;
   const gap = Math.abs(Number(printed) - exact);
   if (gap <= unit / 2 + 1e-12) return "pass";
-  return gap < unit && Math.abs(Number(printed)) < Math.abs(exact) ? "cut" : "fail";
+  if (gap >= unit) return "fail";
+  return Math.abs(Number(printed)) < Math.abs(exact) ? "cut" : "twice";
 }
 
-const WORDS: Record<Mark, string> = { pass: "✓ reproduced", cut: "≈ digits cut, not rounded", fail: "✗ not reproduced" };
+const WORST_FIRST: Mark[] = ["fail", "cut", "twice", "pass"];
+const WORDS: Record<Mark, string> = { pass: "✓ reproduced", cut: "≈ digits cut, not rounded", twice: "≈ rounded twice", fail: "✗ not reproduced" };
 
 export const workedSection: Section = {
   id: "worked",
   title: "The sources' worked numbers",
   lead: "Every worked number of the texts that this library answers, computed again. Most are right; some were cut where they should have been rounded.",
   build() {
-    const rows = WORKED.map(({ source, what, printed, exact, decimals }, n) => {
-      const marks = printed.map((text, k) => markOf(text, exact[k], decimals));
-      const overall: Mark = marks.includes("fail") ? "fail" : marks.includes("cut") ? "cut" : "pass";
+    const marked = WORKED.map((worked) => ({ ...worked, marks: worked.printed.map((text, k) => markOf(text, worked.exact[k], worked.decimals)) }));
+    const row = ({ what, printed, exact, marks }: (typeof marked)[number]) => {
+      const overall = WORST_FIRST.find((mark) => marks.includes(mark))!;
+      const n = marked.findIndex((other) => other.what === what);
+      const shown = (k: number) => Math.min(8, (printed[k].split(".")[1] ?? "").length + 2);
       return h(
         "tr",
         {},
-        h("td", { "data-label": "source" }, h("span", { class: "source" }, source), what),
+        h("td", {}, what),
         h("td", { "data-label": "printed" }, ...printed.map((text, k) => h("span", { class: `value ${marks[k]}` }, text.replace("-", "−")))),
-        h("td", { "data-label": "exact" }, ...exact.map((x, k) => h("span", { class: "value" }, reading(`worked.${n}.${k}`, x, Math.min(8, (printed[k].split(".")[1]?.length ?? 3) + 2))))),
+        h("td", { "data-label": "exact" }, ...exact.map((x, k) => h("span", { class: "value" }, reading(`worked.${n}.${k}`, x, shown(k))))),
         h("td", { class: `stamp ${overall}` }, WORDS[overall]),
       );
-    });
-    const passed = WORKED.flatMap((w) => w.printed.map((text, k) => markOf(text, w.exact[k], w.decimals)));
+    };
+    const count = (mark: Mark) => marked.flatMap((worked) => worked.marks).filter((other) => other === mark).length;
+    const total = marked.flatMap((worked) => worked.marks).length;
     const element = h(
       "div",
       {},
-      h("p", { class: "tally" }, `${passed.filter((m) => m === "pass").length} of ${passed.length} printed numbers are right as printed, ${passed.filter((m) => m === "cut").length} have cut digits, ${passed.filter((m) => m === "fail").length} are wrong.`),
-      h("table", { class: "worked" }, h("thead", {}, h("tr", {}, ...["what", "printed", "exact", ""].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, ...rows)),
+      h("p", { class: "tally" }, `${count("pass")} of ${total} printed numbers are right as printed; ${count("cut")} were cut and ${count("twice")} rounded twice, which moves the last digit; ${count("fail")} are wrong.`),
+      ...[...new Set(WORKED.map((worked) => worked.source))].flatMap((source) => [
+        h("h3", {}, source),
+        h(
+          "table",
+          { class: "worked" },
+          h("thead", {}, h("tr", {}, ...["", "printed", "exact", ""].map((text) => h(text ? "th" : "td", text ? { scope: "col" } : {}, text)))),
+          h("tbody", {}, ...marked.filter((worked) => worked.source === source).map(row)),
+        ),
+      ]),
     );
     return { element, render: () => undefined };
   },

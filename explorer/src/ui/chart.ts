@@ -5,7 +5,10 @@ export function chart(label: string, options: PlotOptions): HTMLElement | SVGEle
   return plot({
     className: "chart",
     ariaLabel: label,
+    marginBottom: 42,
     ...options,
+    x: { labelOffset: 38, labelAnchor: "center", labelArrow: "none", ...options.x },
+    y: { labelArrow: "none", ...options.y },
     style: { background: "transparent", color: "inherit", fontFamily: "inherit", fontSize: "12px", overflow: "visible" },
   }) as HTMLElement | SVGElement;
 }
