@@ -6,7 +6,6 @@ one value, `Target`, whose `mass` says how much each class counts: the loss of a
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -15,8 +14,9 @@ import array_api_compat
 import numpy as np
 
 from softmaxes.arrays import Array, Layout, is_plain, refuse_clever_arrays
+from softmaxes.maps.base import is_traced
 
-__all__ = ["Target", "is_traced", "read_class_weight", "read_row_weight", "read_target"]
+__all__ = ["Target", "read_class_weight", "read_row_weight", "read_target"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +52,6 @@ class Target:
         """Return values[y], (...), for a vector of one value a class; only for labels."""
         flat = xp.reshape(self.labels, (-1,))
         return xp.reshape(xp.take(values, flat, axis=0), tuple(self.labels.shape))  # type: ignore[union-attr]
-
-
-def is_traced(x: Array) -> bool:
-    """Return whether x is a JAX tracer, whose values cannot be looked at (so that they are not checked)."""
-    jax = sys.modules.get("jax")
-    return jax is not None and isinstance(x, jax.core.Tracer)
 
 
 def read_target(

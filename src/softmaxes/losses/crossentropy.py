@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, log
-from types import ModuleType
 
 import numpy as np
 
 from softmaxes import generic, native
 from softmaxes.arrays import Array, Axis, is_plain
 from softmaxes.losses.base import Problem, Reduction, nonnegative
+from softmaxes.maps.base import at_index, sums_of_others
 
 __all__ = ["cross_entropy", "cross_entropy_and_gradient"]
 
@@ -244,7 +244,7 @@ class CrossEntropy:
         if with_gradient:
             total = 1 + frame.others
             p = frame.terms / total
-            others = xp.where(first_of(frame.first, z, xp), frame.others / total, 1 - p)
+            others = xp.where(at_index(frame.first, z, xp), frame.others / total, 1 - p)
             gradient = (p * sums_of_others(mass, xp) - mass * others) / self.log_base
             gradient = xp.where(xp.sum(mass, axis=-1, keepdims=True) > 0, gradient, zero)
         if self.z_loss:
@@ -265,15 +265,3 @@ def _is_rows(out: Array | None, problem: Problem) -> bool:
         and out.flags.c_contiguous
         and problem.layout.to_rows(out) is out
     )
-
-
-def sums_of_others(masses: Array, xp: ModuleType) -> Array:
-    """Return for each entry the sum of the other entries of its row, exact in relative terms where one dominates."""
-    first = first_of(xp.argmax(masses, axis=-1, keepdims=True), masses, xp)
-    rest = xp.sum(xp.where(first, xp.zeros_like(masses), masses), axis=-1, keepdims=True)
-    return xp.where(first, rest, xp.sum(masses, axis=-1, keepdims=True) - masses)
-
-
-def first_of(index: Array, rows: Array, xp: ModuleType) -> Array:
-    """Return a mask (..., K) that is True at index (..., 1)."""
-    return generic.positions(rows, xp, dtype=index.dtype) == index

@@ -1,0 +1,41 @@
+"""Derivatives for other people's arrays: one bridge a framework, loaded only if the array is one of theirs.
+
+Everything written in Array API words is differentiated by torch and JAX as it stands. Two things are not: a search
+(its steps are not what should be differentiated) and a loss whose accurate form is not the one to differentiate.
+Both state their derivative here, in the same words, so that it can be differentiated again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import array_api_compat
+
+from softmaxes.arrays import is_plain
+
+__all__ = ["implicit", "potential"]
+
+
+def implicit(solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], z: Any) -> Any:
+    """Return p = solve(z), whose Jacobian is symmetric and given by p alone: product(p, v) = J v."""
+    bridge = _bridge(z)
+    return solve(z) if bridge is None else bridge.implicit(solve, product, z)
+
+
+def potential(value: Callable[[Any, Any], Any], gradient: Callable[[Any, Any], Any], z: Any, q: Any) -> Any:
+    """Return value(z, q), (...), whose gradient with respect to z, (..., K), is gradient(z, q); q is a constant."""
+    bridge = _bridge(z)
+    return value(z, q) if bridge is None else bridge.potential(value, gradient, z, q)
+
+
+def _bridge(z: Any) -> ModuleType | None:
+    if is_plain(z):
+        return None
+    if array_api_compat.is_torch_array(z):
+        return import_module("softmaxes.bridges.torch")
+    if array_api_compat.is_jax_array(z):
+        return import_module("softmaxes.bridges.jax")
+    return None

@@ -1,0 +1,40 @@
+"""JAX: stated derivatives as custom JVPs, whose rules are differentiable words, so grad, jit and vmap nest freely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["implicit", "potential"]
+
+
+def implicit(solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], z: Any) -> Any:
+    """Return p = solve(z) with tangent J v = product(p, v)."""
+
+    @jax.custom_jvp  # type: ignore[untyped-decorator]
+    def function(z: Any) -> Any:
+        return solve(z)
+
+    @function.defjvp  # type: ignore[untyped-decorator]
+    def rule(primals: Any, tangents: Any) -> Any:
+        p = function(*primals)
+        return p, product(p, *tangents)
+
+    return function(z)
+
+
+def potential(value: Callable[[Any, Any], Any], gradient: Callable[[Any, Any], Any], z: Any, q: Any) -> Any:
+    """Return value(z, q) with tangent <gradient(z, q), v>."""
+
+    @jax.custom_jvp  # type: ignore[untyped-decorator]
+    def function(z: Any, q: Any) -> Any:
+        return value(z, q)
+
+    @function.defjvp  # type: ignore[untyped-decorator]
+    def rule(primals: Any, tangents: Any) -> Any:
+        return function(*primals), jnp.sum(gradient(*primals) * tangents[0], axis=-1)
+
+    return function(z, jax.lax.stop_gradient(q))
