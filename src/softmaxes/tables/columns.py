@@ -204,7 +204,9 @@ class Text:
         """Return what one block's column writes into the features, counted from 0."""
         rows, codes, counts, vocabulary = word_counts(as_text(column))
         features = np.array([self.positions.get(word, -1) for word in vocabulary], dtype=np.int64)[codes]
-        known = features >= 0
+        known = np.flatnonzero(features >= 0)
+        # A norm is summed in the order of the features, so that it doesn't depend on which rows share the block.
+        known = known[np.lexsort((features[known], rows[known]))]
         rows, features = rows[known], features[known]
         values = counts[known] * np.array(self.weights)[features]
         norms = np.sqrt(np.bincount(rows, weights=values * values, minlength=len(column)))

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,16 @@ def file_batches(path: Path, form: Form, dialect: Dialect, columns: Sequence[str
 def csv_header(path: Path, dialect: Dialect) -> tuple[list[str], int]:
     """Return the fields of the header and the number of blank lines above it."""
     try:
-        with path.open(encoding=dialect.encoding, newline="") as file:
-            blank = sum(1 for _ in takewhile(lambda line: not line.strip(), file))
+        # A byte order mark before the first name would otherwise be a part of it.
+        encoding = "utf-8-sig" if dialect.encoding.lower() in ("utf-8", "utf8") else dialect.encoding
+        with path.open(encoding=encoding, newline="") as file:
+            blank = sum(1 for _ in takewhile(str.isspace, file))
             file.seek(0)
-            header = next(row for row in csv.reader(file, delimiter=dialect.delimiter) if row)
+            header = next(csv.reader(dropwhile(str.isspace, file), delimiter=dialect.delimiter))
     except StopIteration:
         raise UserError(f"{path} is empty: a table needs a header line and at least one row") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: the header can't be read ({error}); is this a CSV file?") from error
-    header[0] = header[0].removeprefix("\ufeff")
     return header, blank
 
 

@@ -254,6 +254,8 @@ def column_from_json(data: Mapping[str, Any]) -> Column:
     lengths = {len(value) for name, value in vars(column).items() if name in PARALLEL}
     if len(lengths) > 1:
         raise ValueError(f"column {column.name!r} has lists of different lengths")
+    if any(np.less_equal(value, 0.0).any() for name, value in vars(column).items() if name in ("scale", "scales")):
+        raise ValueError(f"column {column.name!r} has a scale that is not above 0")
     return column
 
 
