@@ -208,7 +208,7 @@ def test_a_truncated_file_is_one_clear_error(tmp_path, name, share):
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path):
     (tmp_path / "flowers.csv").write_text("a\n1\n")
-    with pytest.raises(UserError, match="flowrs.csv does not exist; did you mean .*flowers.csv"):
+    with pytest.raises(UserError, match=r"flowrs.csv does not exist; did you mean .*flowers.csv"):
         open_table(tmp_path / "flowrs.csv")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="without a table"):
@@ -216,7 +216,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path):
 
 
 def test_a_column_of_lists_is_refused_by_name():
-    with pytest.raises(UserError, match="column 'x' holds list<.*--ignore 'x'"):
+    with pytest.raises(UserError, match=r"column 'x' holds list<.*--ignore 'x'"):
         profile(as_table(pa.table({"x": [[1], [2, 3]]})))
 
 
@@ -403,7 +403,7 @@ def test_a_recipe_is_plain_data():
     assert {type(column) for column in recipe.columns} == {Numeric, Categorical, Dates, Text}
     assert Recipe.from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
     names = {"Recipe": Recipe, "Numeric": Numeric, "Categorical": Categorical, "Dates": Dates, "Text": Text}
-    assert eval(repr(recipe), names) == recipe  # noqa: S307 - repr rebuilds it
+    assert eval(repr(recipe), names) == recipe
 
 
 @pytest.mark.parametrize(
@@ -533,12 +533,12 @@ def test_a_bad_target_is_one_clear_error(case):
 
 
 def test_an_absent_target_names_the_columns_there_are():
-    with pytest.raises(UserError, match="no column 'Knid' for the class; did you mean 'kind'.*size, count, colour"):
+    with pytest.raises(UserError, match=r"no column 'Knid' for the class; did you mean 'kind'.*size, count, colour"):
         read_targets(as_table(mixed()), "Knid")
 
 
 def test_a_label_that_is_no_class_is_refused_with_its_row():
-    with pytest.raises(UserError, match="the label 'c' in row 2 .* not a class of the model.*a, b"):
+    with pytest.raises(UserError, match=r"the label 'c' in row 2 .* not a class of the model.*a, b"):
         read_targets(as_table(pa.table({"y": ["a", "c"]})), "y", Labels("string", ("a", "b")))
 
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from softmaxes import persistence
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable
+from softmaxes.report import Judged
 from softmaxes.tables import Table, TableModel, open_table, read_targets
 
 from .console import progress, say, table
 from .evaluate import load_model
-from .scores import Scores
+from .judging import SHOWN
 
 __all__ = ["Method", "calibrate", "calibration_of", "described", "raw_logits"]
 
@@ -78,9 +79,12 @@ def calibrate(
     logits, codes = raw_logits(fitted, opened, codes)
     calibrated = replace(fitted, calibration=calibration_of(method, logits, codes))
     persistence.save(calibrated, output)
-    before, after = (Scores.of(each.calibrated(logits), codes).lines() for each in (fitted, calibrated))
+    before, after = (Judged.of(each.calibrated(logits), codes) for each in (fitted, calibrated))
     table(
-        [(name, old, new) for (name, old, _), (_, new, _) in zip(before, after, strict=True)],
+        [
+            (label, f"{before.states[name].value:.4f}", f"{after.states[name].value:.4f}")
+            for name, label in SHOWN.items()
+        ],
         heads=(f"on these {len(codes):,} rows", "before", "after"),
         numbers=True,
     )

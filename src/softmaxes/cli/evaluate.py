@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from json import dumps
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from softmaxes import persistence
 from softmaxes.errors import UserError
-from softmaxes.tables import Table, TableModel, open_table, read_targets
+from softmaxes.files import check_writable
+from softmaxes.report import evidence_of, training_of
+from softmaxes.tables import TableModel, open_table
 
-from .console import progress, say, table
-from .scores import Scores
+from .console import say
+from .judging import judge, show_scores, write_report
 
-__all__ = ["evaluate", "load_model", "score"]
+__all__ = ["evaluate", "load_model"]
 
 
 def evaluate(
@@ -26,6 +24,7 @@ def evaluate(
     *,
     target: str | None = None,
     json: bool = False,
+    report: Path | None = None,
     ignore_extra: bool = False,
     delimiter: str | None = None,
     encoding: str | None = None,
@@ -38,7 +37,8 @@ def evaluate(
 
     ```
     softmaxes evaluate flowers.softmaxes flowers-2025.csv
-    softmaxes evaluate flowers.softmaxes flowers-2025.csv --json | jq .log_loss.value
+    softmaxes evaluate flowers.softmaxes flowers-2025.csv --json | jq .scores.log_loss.value
+    softmaxes evaluate flowers.softmaxes flowers-2025.csv --report flowers-2025.html
     ```
 
     Parameters
@@ -50,7 +50,9 @@ def evaluate(
     target
         The column that holds the class. [default: the one that it was trained with]
     json
-        Print the numbers as JSON, for programs.
+        Print the numbers as JSON, for programs: all those that the report shows.
+    report
+        Write a report as one HTML file that needs nothing else.
     ignore_extra
         Accept columns that the model was not trained on.
     delimiter
@@ -58,13 +60,26 @@ def evaluate(
     encoding
         The character set of a CSV, such as utf-8 or latin-1, if the guess is wrong.
     """
+    if report is not None:
+        check_writable(report)
     fitted = load_model(model)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
-    scores = score(fitted, opened, target or fitted.recipe.target or "", ignore_extra=ignore_extra)
+    judged = judge(fitted, opened, target or fitted.recipe.target or "", ignore_extra=ignore_extra)
+    evidence = evidence_of(
+        judged,
+        fitted.classes_.tolist(),
+        training=training_of(fitted),
+        title=f"{model.stem} on {data.name}",
+        judged_on=f"the rows of {data.name}",
+    )
+    if report is not None:
+        write_report(evidence, report)
     if json:
-        say(as_text(scores.as_json()))
+        say(dumps(evidence.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
         return
-    table(scores.lines(), heads=(str(data), f"{scores.rows:,} rows", "95 % interval"), numbers=True)
+    show_scores(evidence)
+    if report is not None:
+        say(f"wrote {report}")
 
 
 def load_model(path: Path) -> TableModel:
@@ -76,29 +91,3 @@ def load_model(path: Path) -> TableModel:
             f"use it from Python: softmaxes.load({str(path)!r})"
         )
     return model
-
-
-def score(
-    model: TableModel,
-    opened: Table,
-    target: str,
-    *,
-    keep: NDArray[np.bool_] | None = None,
-    ignore_extra: bool = False,
-) -> Scores:
-    """Return the scores of a model on a table, or on its rows where `keep` is True, in one pass."""
-    opened.require(target, "the class")
-    model.recipe.check_columns(opened, ignore_extra=ignore_extra or target != model.recipe.target)
-    _, codes = read_targets(opened, target, model.labels)
-    total = len(codes) if keep is None else int(keep.sum())
-    scores = Scores()
-    with progress("scoring", total) as advance:
-        for block in opened.blocks(columns=model.recipe.names, keep=keep):
-            probabilities = model.probabilities(model.recipe.transform(block))
-            scores = scores.merge(Scores.of(probabilities, codes[block.rows]))
-            advance(len(block))
-    return scores
-
-
-def as_text(numbers: dict[str, Any]) -> str:
-    return json.dumps(numbers, indent=1)

@@ -12,12 +12,12 @@ from cyclopts import Parameter
 from softmaxes import persistence
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable
+from softmaxes.report import evidence_of, training_of
 from softmaxes.tables import TableModel, open_table
 
 from .calibrate import Method, calibration_of, described, raw_logits
 from .console import note, say, table
-from .evaluate import score
-from .scores import Scores
+from .judging import judge, show_scores, write_report
 from .training import Training, listed
 
 __all__ = ["fit"]
@@ -29,6 +29,7 @@ def fit(
     *,
     target: str,
     model: Path | None = None,
+    report: Path | None = None,
     C: Annotated[float, Parameter(name="--C")] = 1.0,
     holdout: float | None = None,
     test: Path | None = None,
@@ -64,6 +65,8 @@ def fit(
         The column that holds the class.
     model
         Where to save the model. [default: the name of DATA with .softmaxes, in the current folder]
+    report
+        Write a report on the scores as one HTML file that needs nothing else.
     C
         Inverse strength of the penalty on the weights, as in scikit-learn: smaller is more cautious; inf for none.
     holdout
@@ -89,12 +92,16 @@ def fit(
     began = time.perf_counter()
     model = model or Path(data.name).with_suffix(".softmaxes")
     check_writable(model)
+    if report is not None:
+        check_writable(report)
     if not C > 0:
         raise UserError(f"--C is {C:g}; a number above 0 is needed (inf for no penalty)")
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
     tested = None if test is None else open_table(test, delimiter=delimiter, encoding=encoding)
     if holdout is None:
         holdout = 0.2 if tested is None else 0.0
+    if report is not None and tested is None and holdout == 0:
+        raise UserError("--report needs rows to judge the model on: --holdout above 0, or --test FILE")
     training = Training.of(
         opened,
         target,
@@ -106,25 +113,40 @@ def fit(
     )
     for remark in training.remarks():
         note(remark)
+    started = time.perf_counter()
     classifier = training.classifier(C=C, threads=threads)
+    seconds = time.perf_counter() - started
     fitted = TableModel(classifier, training.recipe, facts=training.facts(data, seed))
     if calibrate is not None:
         logits, codes = raw_logits(fitted, opened, training.codes, keep=training.calibrating)
         fitted = replace(fitted, calibration=calibration_of(calibrate, logits, codes))
-    scores = None
-    if tested is not None:
-        scores = score(fitted, tested, target)
-    elif training.held.any():
-        scores = score(fitted, opened, target, keep=training.held)
-    if scores is not None:
-        fitted = replace(fitted, facts={**fitted.facts, "scores": scores.as_json()})
+    evidence = None
+    if tested is not None or training.held.any():
+        judged = judge(fitted, tested or opened, target, keep=None if tested else training.held)
+        evidence = evidence_of(
+            judged,
+            fitted.classes_.tolist(),
+            training=training_of(fitted, profile=training.profile, seconds=seconds),
+            title=f"{target} from {data.name}",
+            judged_on=f"the rows of {test.name}" if test else "the held-out rows",
+        )
+        scores = {name: score.value for name, score in evidence.scores.items()}
+        fitted = replace(fitted, facts={**fitted.facts, "scores": scores})
     persistence.save(fitted, model)
-    show(training, fitted, scores, "the test table" if tested else "the held-out rows")
-    say(f"{time.perf_counter() - began:.1f} seconds; saved {model}")
+    show(training, fitted)
+    if evidence is None:
+        say("\nNo rows were held out and no --test was given, so there are no scores.")
+    else:
+        say()
+        show_scores(evidence)
+    if report is not None and evidence is not None:
+        write_report(evidence, report)
+    wrote = str(model) if report is None else f"{model} and {report}"
+    say(f"\n{time.perf_counter() - began:.1f} seconds; saved {wrote}")
 
 
-def show(training: Training, model: TableModel, scores: Scores | None, where: str) -> None:
-    """Print what was trained on what, and how good it is."""
+def show(training: Training, model: TableModel) -> None:
+    """Print what was trained, and on what."""
     classifier: Any = model.classifier
     counts = {
         "to train on": training.trained.sum(),
@@ -140,12 +162,6 @@ def show(training: Training, model: TableModel, scores: Scores | None, where: st
             *([("calibration", described(model))] if model.calibration else []),
         ]
     )
-    if scores is None:
-        say("No rows were held out and no --test was given, so there are no scores.")
-        return
-    say()
-    table(scores.lines(), heads=(f"on {where}", f"{scores.rows:,} rows", "95 % interval"), numbers=True)
-    say()
 
 
 def certificate(optimality: Any) -> str:
