@@ -13,7 +13,7 @@ from softmaxes.exponential import log_softmax
 from softmaxes.heads.base import Head, Matrix, Seed, Vector, initial_bias, initial_weight
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
 from softmaxes.heads.cutoffs import CostModel, choose_cutoffs, projected
-from softmaxes.heads.linear_cross_entropy import linear_cross_entropy, linear_cross_entropy_and_gradient
+from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.updates import Rows
 
@@ -214,9 +214,7 @@ class AdaptiveSoftmax(Head):
 
     def _losses(self, hidden: Matrix, target: Vector, weight: Rows, bias: Rows) -> Vector:
         return np.asarray(
-            linear_cross_entropy(
-                hidden, weight.values, target, bias.values, reduction="none", max_bytes=self.max_bytes
-            )
+            linear_cross_entropy(hidden, weight.values, target, bias.values, reduction="none", max_bytes=self.max_bytes)
         )
 
     def _best(self, hidden: Matrix, k: int) -> tuple[Matrix, Matrix]:

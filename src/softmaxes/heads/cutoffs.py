@@ -25,7 +25,7 @@ from time import perf_counter
 import numpy as np
 
 from softmaxes.heads.base import Matrix, Vector
-from softmaxes.heads.linear_cross_entropy import linear_cross_entropy_and_gradient
+from softmaxes.heads.linear import linear_cross_entropy_and_gradient
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from softmaxes.exponential import log_softmax
 from softmaxes.heads.base import Head, Matrix, Seed, Vector, initial_bias, initial_weight
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
-from softmaxes.heads.linear_cross_entropy import linear_cross_entropy, linear_cross_entropy_and_gradient
+from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.updates import Rows
 
