@@ -44,12 +44,13 @@ def entmax(alpha: mpf) -> Callable[[Vector], Vector]:
 MAPS: dict[str, Callable[[Vector], Vector]] = {
     "softmax": lambda z: normalise([exp(x) for x in z]),
     "linear": normalise,
-    "min-shift": lambda z: normalise([x - min(z) for x in z]),
+    "min_shift": lambda z: normalise([x - min(z) for x in z]),
     "taylor 2": taylor(2),
     "taylor 3": taylor(3),
     "taylor 4": taylor(4),
     "spherical": lambda z: normalise([x * x + mpf(0.5) for x in z]),
     "softplus": lambda z: normalise([log1p(exp(x)) for x in z]),
+    "double_exponential": lambda z: normalise([exp(exp(x)) for x in z]),
     "entmax 1.25": entmax(mpf(1.25)),
     "entmax 1.5": entmax(mpf(1.5)),
     "sparsemax": entmax(mpf(2)),
@@ -88,7 +89,7 @@ def is_inside(name: str, z: list[float]) -> bool:
     smallest_ties = sum(x == min(z) for x in z)
     return {
         "linear": min(z) > 0,
-        "min-shift": smallest_ties == 1,
+        "min_shift": smallest_ties == 1,
         "taylor 3": min(z) > -1.59,
         "hardmax": sum(x == max(z) for x in z) == 1,
     }.get(name, True)

@@ -4,10 +4,11 @@ import type { State } from "./state";
 const CALLS: Record<string, (state: State) => string> = {
   softmax: () => "sm.softmax(z)",
   linear: () => "sm.linear_normalize(z)",
-  "min-shift": () => 'sm.linear_normalize(z, shift="min")',
+  min_shift: () => 'sm.linear_normalize(z, shift="min")',
   taylor: ({ order }) => `sm.taylor_softmax(z, order=${order})`,
   spherical: ({ epsilon }) => `sm.spherical_softmax(z, epsilon=${epsilon})`,
-  softplus: () => "np.logaddexp(0, z) / np.logaddexp(0, z).sum()",
+  softplus: () => "sm.Generalized.softplus()(z)",
+  double_exponential: () => "sm.Generalized.double_exponential()(z)",
   entmax: ({ alpha }) => `sm.entmax(z, alpha=${alpha})`,
   sparsemax: () => "sm.sparsemax(z)",
   hardmax: () => "sm.hardmax(z)",

@@ -1,3 +1,4 @@
+import { doubleExponential } from "./doubleExponential";
 import { entmax } from "./entmax";
 import { hardmax } from "./hardmax";
 import { linear, minShift } from "./linear";
@@ -14,7 +15,7 @@ export interface Parameters {
   alpha: number;
 }
 
-export const MEMBER_IDS = ["softmax", "linear", "min-shift", "taylor", "spherical", "softplus", "entmax", "sparsemax", "hardmax"] as const;
+export const MEMBER_IDS = ["softmax", "linear", "min_shift", "taylor", "spherical", "softplus", "double_exponential", "entmax", "sparsemax", "hardmax"] as const;
 
 /** Every member, in the order of the page: softmax, the first road, the second road. */
 export const family = ({ order, epsilon, alpha }: Parameters): Member[] => [
@@ -24,6 +25,7 @@ export const family = ({ order, epsilon, alpha }: Parameters): Member[] => [
   taylor(order),
   spherical(epsilon),
   softplus,
+  doubleExponential,
   entmax(alpha),
   sparsemax,
   hardmax,

@@ -42,7 +42,7 @@ export const linear: Member = {
 };
 
 export const minShift: Member = {
-  id: "min-shift",
+  id: "min_shift",
   name: "Min-shifted sum",
   road: "scores",
   fault: () => null,

@@ -15,9 +15,10 @@ interface About {
 const ABOUT: Record<string, About> = {
   softmax: { formula: "p<sub>k</sub> ∝ e<sup>z<sub>k</sub></sup>", word: "Blind to a common shift; never quite zero." },
   linear: { formula: "p<sub>k</sub> ∝ z<sub>k</sub>", word: "Blind to a common factor; fails on negative scores." },
-  "min-shift": { formula: "p<sub>k</sub> ∝ z<sub>k</sub> − min z", word: "Always gives the last class exactly zero." },
+  min_shift: { formula: "p<sub>k</sub> ∝ z<sub>k</sub> − min z", word: "Always gives the last class exactly zero." },
   taylor: { formula: "p<sub>k</sub> ∝ Σ<sub>i≤n</sub> z<sub>k</sub><sup>i</sup>/i!", word: "Far below zero, an even order rises again." },
   spherical: { formula: "p<sub>k</sub> ∝ z<sub>k</sub><sup>2</sup> + ε", word: "The sign of a score is lost." },
+  double_exponential: { formula: "p<sub>k</sub> ∝ exp(e<sup>z<sub>k</sub></sup>)", word: "Even sharper than softmax, and not blind to a shift." },
   softplus: { formula: "p<sub>k</sub> ∝ log(1 + e<sup>z<sub>k</sub></sup>)", word: "Exponential below zero, linear above." },
   entmax: { formula: "Ω = Σ (p<sup>α</sup> − p)/(α(α−1))", word: "From softmax (α = 1) to sparsemax (α = 2)." },
   sparsemax: { formula: "Ω = ½ |p|<sup>2</sup>", word: "The nearest point of the simplex; exact zeros." },

@@ -52,9 +52,9 @@ def write(
     path : where to write the page.
     logits : (n, K), finite, at least two classes. Of more than 200,000 numbers evenly spaced rows are kept, and the
         page says of how many.
-    labels : (n,), the true classes: members of `classes` if those are given, else integers from 0 to K - 1. They
-        open the calibration section on the data.
-    classes : K names, in the order of the columns.
+    labels : (n,), the true classes: members of `classes`, or column numbers from 0 to K - 1 where those are names or
+        not given. They open the calibration section on the data.
+    classes : K names or numbers, in the order of the columns.
 
     Returns
     -------
@@ -134,13 +134,14 @@ def _class_numbers(labels: ArrayLike, rows: int, width: int, classes: Sequence[o
     given = np.asarray(labels)
     if given.shape != (rows,):
         raise UserError(f"labels must have shape ({rows},), one for each row of logits, not {given.shape}")
-    if classes is not None:
+    are_columns = given.dtype.kind in "iu" and (classes is None or np.asarray(classes).dtype.kind not in "iuf")
+    if classes is not None and not are_columns:
         number = {name: k for k, name in enumerate(np.asarray(classes).tolist())}
         for label in given.tolist():
             if label not in number:
                 raise UserError(f"the label {label!r} is none of the classes {list(number)[:10]}")
         return np.array([number[label] for label in given.tolist()], dtype=np.int64)
-    if given.dtype.kind not in "iu":
+    if not are_columns:
         raise UserError(f"labels without classes= must be integers from 0 to {width - 1}, not {given.dtype}")
     if given.min() < 0 or given.max() >= width:
         raise UserError(f"labels go from {given.min()} to {given.max()}; {width} columns need 0 to {width - 1}")
