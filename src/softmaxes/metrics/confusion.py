@@ -72,6 +72,13 @@ class ConfusionMatrix(Metric):
         """2 hits / (came + given), the harmonic mean of precision and recall; nan if neither ever happened."""
         return _ratio(2 * np.diagonal(self.value), self.value.sum(axis=0) + self.value.sum(axis=1))
 
+    def recall_interval(self, level: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (low, high), (K,) each: Wilson intervals for the recall of each class."""
+        _, weight, squared = self._matrices()
+        effective = _ratio(weight.sum(axis=1) ** 2, squared.sum(axis=1))
+        bounds = [wilson(r, n, level) if n > 0 else (0.0, 1.0) for r, n in zip(self.recall, effective, strict=True)]
+        return np.array([low for low, _ in bounds]), np.array([high for _, high in bounds])
+
     def interval(self, level: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (low, high) matrices: Wilson intervals for the share of each true class (row) given each class."""
         _, weight, squared = self._matrices()
