@@ -219,9 +219,8 @@ def checked_out(out: Array, shape: tuple[int, ...], dtype: Any, x: Array) -> Arr
         raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; needed are {shape} and {dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only; pass a writeable array")
-    if isinstance(x, np.ndarray) and np.may_share_memory(out, x) and not _same_memory(out, x):
-        if np.shares_memory(out, x):
-            raise ValueError("out overlaps x without being x; pass x itself or an array that shares no memory with it")
+    if isinstance(x, np.ndarray) and not _same_memory(out, x) and np.shares_memory(out, x):
+        raise ValueError("out overlaps x without being x; pass x itself or an array that shares no memory with it")
     if any(step == 0 and n > 1 for step, n in zip(out.strides, out.shape, strict=True)):
         raise ValueError("out is a broadcast view: several of its entries share one place; pass a full array")
     return out

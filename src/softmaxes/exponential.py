@@ -9,12 +9,12 @@ import math
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from types import ModuleType
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from softmaxes import generic
-from softmaxes.arrays import Array, Axis, Layout, as_floating, checked_out, layout
+from softmaxes import generic, native
+from softmaxes.arrays import Array, Axis, Floating, Layout, as_floating, checked_out, layout
 
 Empty: TypeAlias = Literal["nan", "zero", "uniform", "raise"]
 
@@ -84,6 +84,10 @@ def softmax(
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
+    if where is None and out is None and base is None and threads is None and temperature == 1 and empty == "nan":
+        result = native.quick(0, x, axis)
+        if result is not None:
+            return result
     return _map("softmax", x, axis, inverse_temperature(temperature, base), where, empty, out, threads)
 
 
@@ -114,6 +118,10 @@ def log_softmax(
     >>> float(sm.log_softmax([0.0, -40.0])[0])
     -4.248354255291589e-18
     """
+    if where is None and out is None and base is None and threads is None and temperature == 1 and empty == "nan":
+        result = native.quick(1, x, axis)
+        if result is not None:
+            return result
     return _map("log_softmax", x, axis, inverse_temperature(temperature, base), where, empty, out, threads)
 
 
@@ -155,7 +163,7 @@ def hardmax(
     >>> sm.hardmax([2.0, 4.0, 4.0, 1.0])
     array([0. , 0.5, 0.5, 0. ])
     """
-    return _map("softmax", x, axis, math.inf, where, empty, out, None)
+    return _map("softmax", x, axis, Beta(math.inf, 0.0), where, empty, out, None)
 
 
 def logsumexp(
@@ -207,7 +215,10 @@ def logsumexp(
     ready = as_floating(x)
     xp = ready.xp
     plan = layout(ready.values, axis, xp)
-    if weights is None:
+    if weights is None and native.takes(ready.values):
+        value = _logsumexp_by_kernel(ready.values, plan, where, threads)
+        sign = np.where(value == -np.inf, np.zeros_like(value), np.ones_like(value))
+    elif weights is None:
         rows = _masked(plan.to_rows(ready.values), plan, where)
         with np.errstate(all="ignore"):
             value = generic.logsumexp(rows, xp) if rows.shape[-1] else _all(rows, -math.inf, xp)
@@ -230,6 +241,17 @@ def logsumexp(
     if not return_sign:
         return _scalar(value, xp)
     return _scalar(value, xp), _scalar(plan.from_reduced(ready.finish(sign), keepdims), xp)
+
+
+def _logsumexp_by_kernel(values: Array, plan: Layout, where: Array | None, threads: int | None) -> Array:
+    if len(plan.axes) != 1 or where is not None:
+        source, axis = _masked(plan.to_rows(values), plan, where), len(plan.outer)
+    else:
+        source, axis = values, plan.axes[0]
+    shape = tuple(1 if i == axis else n for i, n in enumerate(source.shape))
+    out = np.empty(shape, dtype=source.dtype)
+    native.rows("logsumexp", source, axis, ONE, "nan", out, threads)
+    return out.reshape(plan.outer)
 
 
 def entropy(
@@ -327,21 +349,34 @@ def kl_divergence(
         value = _all(rows_a, math.nan, xp)
     else:
         with np.errstate(all="ignore"):
-            value = generic.kl_divergence(rows_a, rows_b, beta, xp)
+            value = generic.kl_divergence(rows_a, rows_b, beta.high, xp)
             value = _settle(value, generic.possible(rows_a, xp)[..., 0], "nan", 0.0, xp)
             value = _settle(value, generic.possible(rows_b, xp)[..., 0], "nan", 0.0, xp)
     value = xp.astype(value, result_dtype) if value.dtype != result_dtype else value
     return _scalar(plan.from_reduced(value, keepdims), xp)
 
 
+class Beta(NamedTuple):
+    """An inverse temperature as an unevaluated sum: rounding it alone would cost |d| half-units in every result."""
+
+    high: float
+    low: float
+
+
+ONE = Beta(1.0, 0.0)
+
+
 @lru_cache(maxsize=256)
-def _beta_of_base(base: float) -> float:
+def _beta(temperature: float, base: float) -> Beta:
+    """Return 1 / temperature (if base is 0) or ln base to twice the working precision."""
     with localcontext() as context:
-        context.prec = 40
-        return float(Decimal(base).ln())
+        context.prec = 50
+        exact = Decimal(base).ln() if base else 1 / Decimal(temperature)
+        high = float(exact)
+        return Beta(high, float(exact - Decimal(high)) if math.isfinite(high) else 0.0)
 
 
-def inverse_temperature(temperature: float = 1.0, base: float | None = None) -> float:
+def inverse_temperature(temperature: float = 1.0, base: float | None = None) -> Beta:
     """Return beta = 1 / T = ln psi, in [0, inf]; T and psi are the same knob, so at most one may be given.
 
     Raises ValueError for a negative or NaN temperature, for a base below 1 or not a number, and for both at once.
@@ -357,13 +392,17 @@ def inverse_temperature(temperature: float = 1.0, base: float | None = None) -> 
                 f"base={base}; needed is psi >= 1 (e is plain softmax, 1 the uniform distribution); "
                 "to prefer small scores use softmin"
             )
-        return math.inf if psi == math.inf else _beta_of_base(psi)
+        return Beta(math.inf, 0.0) if psi == math.inf else _beta(0.0, psi)
     value = float(temperature)
     if not value >= 0:
         raise ValueError(
             f"temperature={temperature}; needed is a number >= 0 (0 gives hardmax, inf the uniform distribution)"
         )
-    return math.inf if value == 0 else 1.0 / value
+    if value == 1:
+        return ONE
+    if value in (0, math.inf):
+        return Beta(0.0 if value else math.inf, 0.0)
+    return _beta(value, 0.0)
 
 
 def _checked_empty(empty: str) -> None:
@@ -375,29 +414,39 @@ def _masked(rows: Array, plan: Layout, where: Array | None) -> Array:
     """Return rows with -inf where a class is impossible by `where`."""
     if where is None:
         return rows
+    return plan.xp.where(plan.to_rows(_checked_mask(where, plan)), rows, plan.xp.full_like(rows, -plan.xp.inf))
+
+
+def _checked_mask(where: Array, plan: Layout) -> Array:
+    """Return `where` as booleans that broadcast to the plan's shape."""
     xp = plan.xp
     mask = xp.asarray(where)
     if not (mask.dtype == bool if xp is np else xp.isdtype(mask.dtype, "bool")):
         raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class is possible")
     try:
-        mask = plan.to_rows(mask)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"where has shape {tuple(mask.shape)}, which does not broadcast to {plan.shape}") from error
-    return xp.where(mask, rows, xp.full_like(rows, -xp.inf))
+        fits = np.broadcast_shapes(tuple(mask.shape), plan.shape) == plan.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"where has shape {tuple(mask.shape)}, which does not broadcast to {plan.shape}")
+    return mask
 
 
 def _settle(result: Array, possible: Array, empty: str, uniform: float, xp: ModuleType, zero: float = 0.0) -> Array:
     """Return result with the rows that have no possible class set by the policy."""
     if empty == "raise":
         if not bool(xp.all(possible)):
-            flat = np.asarray(possible).reshape(-1)
-            raise ValueError(
-                f"row {int(np.argmin(flat))} has no possible class (all -inf or masked); "
-                'pass empty="nan", "zero" or "uniform" to say what it becomes'
-            )
+            raise _no_class(int(xp.argmin(xp.astype(xp.reshape(possible, (-1,)), xp.int8))))
         return result
     fill = {"nan": math.nan, "zero": zero, "uniform": uniform}[empty]
     return xp.where(possible, result, xp.full_like(result, fill))
+
+
+def _no_class(row: int) -> ValueError:
+    return ValueError(
+        f"row {row} has no possible class (all -inf or masked); "
+        'pass empty="nan", "zero" or "uniform" to say what it becomes'
+    )
 
 
 def _all(rows: Array, value: float, xp: ModuleType) -> Array:
@@ -413,7 +462,7 @@ def _map(
     kind: str,
     x: Array,
     axis: Axis,
-    beta: float,
+    beta: Beta,
     where: Array | None,
     empty: str,
     out: Array | None,
@@ -421,33 +470,74 @@ def _map(
 ) -> Array:
     """Run a function that keeps the shape: softmax, softmin or log_softmax."""
     _checked_empty(empty)
-    ready = as_floating(x)
-    xp = ready.xp
-    plan = layout(ready.values, axis, xp)
+    ready = Floating(x, np, x.dtype) if native.takes(x) else as_floating(x)
+    plan = layout(ready.values, axis, ready.xp)
     if out is not None:
-        if xp is not np:
-            raise TypeError(f"out= is for NumPy input; x is of {xp.__name__}")
+        if ready.xp is not np:
+            raise TypeError(f"out= is for NumPy input; x is of {ready.xp.__name__}")
         checked_out(out, plan.shape, ready.result_dtype, x)
-    rows = plan.to_rows(-ready.values if kind == "softmin" else ready.values)
-    rows = _masked(rows, plan, where)
-    size = rows.shape[-1]
-    if size == 0:
-        result = rows
-    else:
-        with np.errstate(all="ignore"):
-            compute = generic.log_softmax if kind == "log_softmax" else generic.softmax
-            result = compute(rows, beta, xp)
-            log = kind == "log_softmax"
-            uniform, zero = (-math.log(size), -math.inf) if log else (1.0 / size, 0.0)
-            result = _settle(result, generic.possible(rows, xp), empty, uniform, xp, zero)
-    result = ready.finish(plan.from_rows(result))
+    if native.takes(ready.values) and 0 < beta.high < math.inf:
+        return _map_by_kernel(kind, ready.values, plan, beta, where, empty, out, threads, x)
+    result = ready.finish(_map_by_text(kind, as_floating(ready.values), plan, beta, where, empty))
     if out is None:
         return result
     out[...] = result
     return out
 
 
-def _reduce(kind: str, x: Array, axis: Axis, beta: float, where: Array | None, empty: str, keepdims: bool) -> Array:
+def _map_by_text(kind: str, ready: Floating, plan: Layout, beta: Beta, where: Array | None, empty: str) -> Array:
+    """Run the generic text on an array of any library; returns the dtype that it computes in."""
+    xp = plan.xp
+    rows = _masked(plan.to_rows(-ready.values if kind == "softmin" else ready.values), plan, where)
+    size = rows.shape[-1]
+    if size == 0:
+        return plan.from_rows(rows)
+    log = kind == "log_softmax"
+    uniform, zero = (-math.log(size), -math.inf) if log else (1.0 / size, 0.0)
+    with np.errstate(all="ignore"):
+        result = (generic.log_softmax if log else generic.softmax)(rows, beta.high, xp)
+        return plan.from_rows(_settle(result, generic.possible(rows, xp), empty, uniform, xp, zero))
+
+
+def _map_by_kernel(
+    kind: str,
+    values: Array,
+    plan: Layout,
+    beta: Beta,
+    where: Array | None,
+    empty: str,
+    out: Array | None,
+    threads: int | None,
+    x: Array,
+) -> Array:
+    """Run a kernel on a NumPy array that it reads; x is what the caller gave, which must not be written to."""
+    if kind == "softmin":
+        kind, values = "softmax", np.negative(values)
+    if where is not None:
+        mask = np.broadcast_to(_checked_mask(where, plan), plan.shape)
+        values = values.copy() if values is x else values
+        np.copyto(values, values.dtype.type(-math.inf), where=~mask)
+    one_axis = len(plan.axes) == 1
+    source = values if one_axis else plan.to_rows(values)
+    if out is not None and one_axis and empty != "raise":
+        target = out
+    elif source is x or np.may_share_memory(source, x):
+        target = np.empty_like(source)
+    else:
+        target = source
+    without = native.rows(kind, source, plan.axes[0] if one_axis else source.ndim - 1, beta, empty, target, threads)
+    if without < 0:
+        raise _no_class(-1 - without)
+    if target is out:
+        return out
+    result = target if one_axis else plan.from_rows(target)
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+def _reduce(kind: str, x: Array, axis: Axis, beta: Beta, where: Array | None, empty: str, keepdims: bool) -> Array:
     """Run a function that gives one value a row: entropy or soft_argmax."""
     _checked_empty(empty)
     ready = as_floating(x)
@@ -458,7 +548,7 @@ def _reduce(kind: str, x: Array, axis: Axis, beta: float, where: Array | None, e
     compute = generic.entropy if kind == "entropy" else generic.soft_argmax
     uniform = (math.log(size) if kind == "entropy" else (size - 1) / 2) if size else 0.0
     with np.errstate(all="ignore"):
-        value = compute(rows, beta, xp) if size else _all(rows, math.nan, xp)
+        value = compute(rows, beta.high, xp) if size else _all(rows, math.nan, xp)
         possible = generic.possible(rows, xp)[..., 0] if size else value == 0
         value = _settle(value, possible, empty, uniform, xp)
     return _scalar(plan.from_reduced(ready.finish(value), keepdims), xp)

@@ -1,12 +1,105 @@
-"""The one doorway to the compiled kernels."""
+"""The one doorway to the compiled kernels.
+
+Nothing here decides what a result means: a caller asks `takes` whether a kernel reads its array, and calls it. The
+instruction set is the best that the processor runs; the environment variable SOFTMAXES_ISA forces another, and
+SOFTMAXES_THREADS (or OMP_NUM_THREADS) bounds the number of threads.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
-from softmaxes.arrays import Array
+from softmaxes import _native
+from softmaxes.arrays import Array, is_bfloat16, is_plain
+
+OPERATIONS = {"softmax": 0, "log_softmax": 1, "logsumexp": 2}
+EMPTY = {"nan": 0, "zero": 1, "uniform": 2, "raise": 3}
+
+_DIRECT = {np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)}
+
+
+def _select_from_environment() -> None:
+    name = os.environ.get("SOFTMAXES_ISA", "").strip().lower()
+    if name and not _native.select(name):
+        raise ImportError(
+            f"SOFTMAXES_ISA={name!r} cannot run here; this processor runs {', '.join(_native.available())}"
+        )
+
+
+def _default_threads() -> int:
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for variable in ("SOFTMAXES_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(variable, "").strip()
+        if text.isdigit() and int(text) > 0:
+            return min(int(text), processors)
+    return processors
+
+
+_select_from_environment()
+_THREADS = _default_threads()
+
+
+def threads_for(threads: int | None) -> int:
+    """Return how many threads a call may use: the caller's bound, else the processors that this process has.
+
+    Kernels use fewer where the work is not worth the start of a thread. Raises ValueError for a bound below 1.
+    """
+    if threads is None:
+        return _THREADS
+    if threads < 1:
+        raise ValueError(f"threads={threads}; at least 1 is needed (None uses the processors that there are)")
+    return int(threads)
+
+
+def takes(x: object) -> bool:
+    """Return whether the kernels read x as it is: a plain NumPy array of a native float type in native byte order."""
+    return is_plain(x) and (x.dtype in _DIRECT or is_bfloat16(x.dtype))  # type: ignore[attr-defined]
+
+
+def _bits(x: Array) -> Array:
+    """Return x as the kernels' dtypes know it: bfloat16 travels as its bits."""
+    return x if x.dtype in _DIRECT else x.view(np.uint16)
+
+
+def rows(
+    operation: str,
+    x: Array,
+    axis: int,
+    beta: tuple[float, float],
+    empty: str,
+    out: Array,
+    threads: int | None = None,
+) -> int:
+    """Write an operation along one axis of x into out; out may be x.
+
+    axis: non-negative. beta: high and low part of the inverse temperature, positive and finite. out: x's shape and
+    dtype, for logsumexp with length 1 along axis. Returns how many rows have no possible class, or -1 - the index of
+    the first one under empty="raise".
+    """
+    high, low = beta
+    return _native.rows(
+        _bits(x), _bits(out), axis, OPERATIONS[operation], high, low, EMPTY[empty], threads_for(threads)
+    )
+
+
+def quick(operation: int, x: Array, axis: object) -> Array | None:
+    """Return softmax (0) or log_softmax (1) of a plain array with every option at its default, None if it is not one.
+
+    The shortest way from a small array to its result: nothing is looked at twice.
+    """
+    if type(x) is not np.ndarray or x.dtype not in _DIRECT or type(axis) is not int:
+        return None
+    ndim = x.ndim
+    if axis < 0:
+        axis += ndim
+    if not 0 <= axis < ndim:
+        return None
+    out = np.empty_like(x)
+    _native.rows(x, out, axis, operation, 1.0, 0.0, 0, _THREADS)
+    return out
 
 
 def cross_entropy_rows(
@@ -20,20 +113,30 @@ def cross_entropy_rows(
     """Write losses_out[i] = -log softmax(logits[i])[target[i]] and, if asked, the scaled gradient rows.
 
     logits: (n, K) C-contiguous float32 or float64. target: (n,) int64, already checked. losses_out: (n,) float64.
-    gradient_out: (n, K) like logits, or logits itself. row_scale: (n,) float64, default ones.
+    gradient_out: (n, K) like logits, or logits itself; row i becomes row_scale[i] (softmax(logits[i]) - onehot).
+    row_scale: (n,) float64, default ones. A row without a possible class, or with NaN, gives NaN.
     """
-    top = logits.max(axis=1, keepdims=True)
-    rows = np.arange(len(target))
-    d = logits - top
-    e = np.exp(d)
-    s = e.sum(axis=1, dtype=np.float64)
-    losses_out[:] = np.log(s) - d[rows, target]
-    if gradient_out is not None:
-        p = e / s[:, None].astype(e.dtype)
-        p[rows, target] -= 1
-        gradient_out[:] = p if row_scale is None else p * row_scale[:, None].astype(e.dtype)
+    kernel = _native.losses_f32 if logits.dtype == np.float32 else _native.losses_f64
+    kernel(logits, target, losses_out, gradient_out, row_scale, threads_for(threads))
 
 
 def describe() -> dict[str, Any]:
-    """Return what runs: the instruction set, the threads, and for every kernel whether and why it is native."""
-    return {"isa": "none", "available": [], "threads": 1, "kernels": {}}
+    """Return what runs: the instruction set, the threads, and for every operation what is native and why or why not."""
+    dtypes = "float16, bfloat16, float32 and float64 NumPy arrays, any axis and any strides"
+    generic = "Array API text: longdouble and other libraries' arrays need their own arithmetic"
+    kernels = {
+        "softmax, log_softmax, softmin, logsumexp": f"native for {dtypes}; elsewhere {generic}",
+        "cross_entropy, cross_entropy_and_gradient": (
+            "native for float32 and float64 NumPy rows with integer targets; other options run on the Array API text"
+        ),
+        "temperature 0 and inf, weights=, entropy, soft_argmax, kl_divergence": (
+            "Array API text: limits and derived quantities have no kernel of their own yet"
+        ),
+    }
+    return {
+        "isa": _native.isa(),
+        "available": list(_native.available()),
+        "forced": bool(os.environ.get("SOFTMAXES_ISA", "").strip()),
+        "threads": _THREADS,
+        "kernels": kernels,
+    }

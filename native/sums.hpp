@@ -1,0 +1,86 @@
+// Sums in one order, fixed by the length alone: lanes, then a tree over the lanes, then chunks in row order.
+//
+// float32 terms are added in float64: nothing worth counting is lost. float64 terms are added in a tree of four vectors
+// (two roundings), and the trees by an error-free addition per lane: the sum is within 2.1 * 2^-53 of the exact one.
+#pragma once
+
+#include <cstdint>
+
+namespace {
+
+constexpr std::int64_t chunk = 32768;  // entries after which lanes are folded
+
+// an unevaluated sum high + low
+struct Total {
+    double high, low;
+};
+
+inline Total two_sum(double a, double b) {
+    const double s = a + b, t = s - a;
+    return {s, (a - (s - t)) + (b - t)};
+}
+
+inline Total merge(Total a, Total b) {
+    const Total s = two_sum(a.high, b.high);
+    return {s.high, s.low + (a.low + b.low)};
+}
+
+template <class V>
+struct Sum;
+
+template <>
+struct Sum<F32> {
+    F64 low = broadcast<F64>(0), high = broadcast<F64>(0);
+
+    void add_group(const Wide<F32, 4>& e) {
+        const F64 a = add(low_half(e.v[0]), low_half(e.v[1])), b = add(low_half(e.v[2]), low_half(e.v[3]));
+        const F64 c = add(high_half(e.v[0]), high_half(e.v[1])), d = add(high_half(e.v[2]), high_half(e.v[3]));
+        low = add(low, add(a, b));
+        high = add(high, add(c, d));
+    }
+    Total fold() const {
+        double s[8];
+        store(s, add(low, high));
+        return {((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])), 0.0};
+    }
+};
+
+template <>
+struct Sum<F64> {
+    F64 sum = broadcast<F64>(0), error = broadcast<F64>(0);
+
+    void add_group(const Wide<F64, 4>& e) {
+        const F64 g = add(add(e.v[0], e.v[1]), add(e.v[2], e.v[3]));
+        const F64 s = add(sum, g), t = sub(s, sum);
+        error = add(error, add(sub(sum, sub(s, t)), sub(g, t)));
+        sum = s;
+    }
+    Total fold() const {
+        double s[8], e[8];
+        store(s, sum);
+        store(e, error);
+        Total total{s[0], 0.0};
+        for (int i = 1; i < 8; ++i) total = merge(total, {s[i], 0.0});
+        total.low += ((e[0] + e[4]) + (e[2] + e[6])) + ((e[1] + e[5]) + (e[3] + e[7]));
+        return total;
+    }
+};
+
+template <class T>
+inline T largest(const T* v, int n) {
+    T m = v[0];
+    for (int i = 1; i < n; ++i) m = v[i] > m ? v[i] : m;
+    return m;
+}
+
+template <class V>
+inline typename V::scalar largest_lane(V a) {
+    typename V::scalar lane[V::lanes];
+    store(lane, a);
+    // a tree, because a chain of sixteen comparisons is what a short row would wait for
+    for (int width = V::lanes / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
+    return lane[0];
+}
+
+}  // namespace
