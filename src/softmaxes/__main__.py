@@ -1,7 +1,8 @@
 """The command `softmaxes`, also as `python -m softmaxes`: exit codes, and messages in place of tracebacks.
 
-0: done. 2: what the user gave can't be used, said in one message. 130: interrupted. 141: the reader of the output left.
-Anything else that goes wrong is a defect of ours and shows its traceback.
+0: done. 1: a check that the command makes has failed. 2: what the user gave can't be used, said in one message.
+130: interrupted. 141: the reader of the output left. Anything else that goes wrong is a defect of ours and shows its
+traceback.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         from softmaxes.cli import call
 
-        call(list(arguments))
+        status = call(list(arguments))
         sys.stdout.flush()
     except UserError as error:
         return fail(str(error))
@@ -64,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         # The reader is gone; without this, Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    return 0
+    return status
 
 
 def fail(message: str) -> int:

@@ -8,7 +8,11 @@ from softmaxes import __version__
 from softmaxes.errors import UserError
 
 from .calibrate import calibrate
+from .certify import certify
+from .demo import demo
 from .evaluate import evaluate
+from .explore import explore
+from .family import family
 from .fit import fit
 from .info import info
 from .predict import predict
@@ -32,13 +36,13 @@ app = cyclopts.App(
     result_action="return_value",
 )
 
-for command in (fit, predict, evaluate, calibrate, info):
+for command in (demo, fit, predict, evaluate, calibrate, info, family, certify, explore):
     app.command(command)
 
 
-def call(arguments: list[str]) -> None:
-    """Run the command that the arguments name; UserError if they can't be understood."""
+def call(arguments: list[str]) -> int:
+    """Run the command that the arguments name and return its status; UserError if they can't be understood."""
     try:
-        app(arguments or ["--help"], exit_on_error=False, print_error=False)
+        return app(arguments or ["--help"], exit_on_error=False, print_error=False) or 0
     except cyclopts.CycloptsError as error:
         raise UserError(f"{str(error).strip()} (softmaxes {' '.join(arguments[:1])} --help)") from error

@@ -19,7 +19,7 @@ from .console import progress, say, table
 from .evaluate import load_model
 from .judging import SHOWN
 
-__all__ = ["Method", "calibrate", "calibration_of", "described", "raw_logits"]
+__all__ = ["Method", "calibrate", "calibration_of", "described", "labelled_logits"]
 
 Method = Literal["temperature", "vector", "matrix", "structured", "dirichlet"]
 
@@ -72,11 +72,7 @@ def calibrate(
     check_writable(output)
     fitted = load_model(model)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
-    column = target or fitted.recipe.target or ""
-    opened.require(column, "the class")
-    fitted.recipe.check_columns(opened, ignore_extra=ignore_extra or column != fitted.recipe.target)
-    _, codes = read_targets(opened, column, fitted.labels)
-    logits, codes = raw_logits(fitted, opened, codes)
+    logits, codes = labelled_logits(fitted, opened, target, ignore_extra=ignore_extra)
     calibrated = replace(fitted, calibration=calibration_of(method, logits, codes))
     persistence.save(calibrated, output)
     before, after = (Judged.of(each.calibrated(logits), codes) for each in (fitted, calibrated))
@@ -92,16 +88,20 @@ def calibrate(
     say(f"{described(calibrated)}; saved {output}")
 
 
-def raw_logits(
-    model: TableModel, opened: Table, codes: NDArray[np.int64], *, keep: NDArray[np.bool_] | None = None
+def labelled_logits(
+    model: TableModel, opened: Table, target: str | None, *, ignore_extra: bool
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the logits before any calibration, (rows, classes), and the classes of a table's rows."""
+    """Return the logits before any calibration, (rows, classes), and the classes of the rows of a table."""
+    column = target or model.recipe.target or ""
+    opened.require(column, "the class")
+    model.recipe.check_columns(opened, ignore_extra=ignore_extra or column != model.recipe.target)
+    _, codes = read_targets(opened, column, model.labels)
     logits = []
-    with progress("predicting", len(codes) if keep is None else int(keep.sum())) as advance:
-        for block in opened.blocks(columns=model.recipe.names, keep=keep):
+    with progress("predicting", len(codes)) as advance:
+        for block in opened.blocks(columns=model.recipe.names):
             logits.append(model.raw_logits(model.recipe.transform(block)))
             advance(len(block))
-    return np.concatenate(logits), codes if keep is None else codes[keep]
+    return np.concatenate(logits), codes
 
 
 def calibration_of(method: Method, logits: NDArray[Any], codes: NDArray[np.int64]) -> Any:

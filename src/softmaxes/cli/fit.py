@@ -15,10 +15,10 @@ from softmaxes.files import check_writable
 from softmaxes.report import evidence_of, training_of
 from softmaxes.tables import TableModel, open_table
 
-from .calibrate import Method, calibration_of, described, raw_logits
-from .console import note, say, table
+from .calibrate import Method, calibration_of, described
+from .console import note, say, spinner, table
 from .judging import judge, show_scores, write_report
-from .training import Training, listed
+from .training import Training, listed, out_of_fold_logits
 
 __all__ = ["fit"]
 
@@ -74,8 +74,8 @@ def fit(
     test
         A second table with the same columns, for the scores instead of held-out rows.
     calibrate
-        Fit a calibration of the probabilities, on a fifth of the training rows that is set apart for it: temperature
-        is one number and always safe; the others have more, and need many rows.
+        Fit a calibration of the probabilities, on predictions for the training rows by five models that each leave a
+        fifth of them out. temperature is one number and always safe; the others have more, and need many rows.
     seed
         Decides which rows are held out: the same seed, the same rows.
     ignore
@@ -89,6 +89,8 @@ def fit(
     threads
         How many threads to use. [default: all that help] The model does not depend on it.
     """
+    from softmaxes.classifier import SoftmaxClassifier
+
     began = time.perf_counter()
     model = model or Path(data.name).with_suffix(".softmaxes")
     check_writable(model)
@@ -106,20 +108,23 @@ def fit(
         opened,
         target,
         share=holdout,
-        calibrating=0.0 if calibrate is None else 0.2,
         seed=seed,
         ignored=ignore or [],
         categorical=categorical or [],
     )
     for remark in training.remarks():
         note(remark)
+    X, codes = training.features()
+
+    def trained(X: Any, codes: Any) -> Any:
+        return SoftmaxClassifier(C=C, threads=threads).fit(X, training.labels.array[codes])
+
     started = time.perf_counter()
-    classifier = training.classifier(C=C, threads=threads)
+    with spinner("training"):
+        fitted = TableModel(trained(X, codes), training.recipe, facts=training.facts(data, seed))
     seconds = time.perf_counter() - started
-    fitted = TableModel(classifier, training.recipe, facts=training.facts(data, seed))
     if calibrate is not None:
-        logits, codes = raw_logits(fitted, opened, training.codes, keep=training.calibrating)
-        fitted = replace(fitted, calibration=calibration_of(calibrate, logits, codes))
+        fitted = replace(fitted, calibration=calibration_of(calibrate, *out_of_fold_logits(trained, X, codes, seed)))
     evidence = None
     if tested is not None or training.held.any():
         judged = judge(fitted, tested or opened, target, keep=None if tested else training.held)
@@ -150,7 +155,6 @@ def show(training: Training, model: TableModel) -> None:
     classifier: Any = model.classifier
     counts = {
         "to train on": training.trained.sum(),
-        "to calibrate": training.calibrating.sum(),
         "held out": training.held.sum(),
     }
     table(

@@ -18,6 +18,9 @@ __all__ = ["info"]
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pyarrow", "safetensors", "altair", "vl-convert-python", "dask", "onnx")
 
 
+MOST_COLUMNS = 30
+
+
 def info(model: Path | None = None, /) -> None:
     """Show what runs here and why, or what a model file holds.
 
@@ -91,9 +94,9 @@ def show_model(path: Path) -> None:
         ]
     table(rows)
     if isinstance(model, TableModel):
+        columns = [(c.name, type(c).__name__.lower(), f"{len(c.features):,}") for c in model.recipe.columns]
+        columns += [(name, f"not used: {reason}", "0") for name, reason in model.recipe.unused]
         say()
-        table(
-            [(column.name, type(column).__name__.lower(), str(len(column.features))) for column in model.recipe.columns]
-            + [(name, reason, "0") for name, reason in model.recipe.unused],
-            heads=("column", "read as", "features"),
-        )
+        table(columns[:MOST_COLUMNS], heads=("column", "read as", "features"))
+        if len(columns) > MOST_COLUMNS:
+            say(f"and {len(columns) - MOST_COLUMNS} more columns")

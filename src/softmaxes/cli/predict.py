@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv as csv_text
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from shutil import copyfileobj
 from typing import Annotated, Any, BinaryIO
@@ -129,6 +131,11 @@ def writer(file: BinaryIO, suffix: str, columns: Any) -> Iterator[Any]:
         with ipc.new_file(file, columns) as sink:
             yield sink.write_batch
     else:
-        options = csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
+        delimiter = "\t" if suffix == ".tsv" else ","
+        # pyarrow would put every name of the header in quotation marks, needed or not.
+        header = StringIO()
+        csv_text.writer(header, delimiter=delimiter, lineterminator="\n").writerow(columns.names)
+        file.write(header.getvalue().encode())
+        options = csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="needed")
         with csv.CSVWriter(file, columns, write_options=options) as sink:
             yield sink.write_batch

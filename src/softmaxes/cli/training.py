@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 
 from softmaxes.tables import Labels, Profile, Recipe, Table, held_out, profile, read_targets
 
-from .console import progress, spinner
+from .console import progress
 
-__all__ = ["Training", "listed"]
+__all__ = ["Training", "listed", "out_of_fold_logits"]
+
+FOLDS = 5
 
 # Why a recipe leaves a column out, other than that the user asked for it.
 UNUSED = {
@@ -26,16 +29,12 @@ UNUSED = {
 
 @dataclass(frozen=True)
 class Training:
-    """A table that is ready for training: its classes, what each row is for, and how its columns are used.
-
-    Rows that are neither `held` out for the scores nor used for `calibrating` are trained on.
-    """
+    """A table that is ready for training: its classes, which rows are held out, and how its columns are used."""
 
     table: Table
     labels: Labels
     codes: NDArray[np.int64]
     held: NDArray[np.bool_]
-    calibrating: NDArray[np.bool_]
     profile: Profile
     recipe: Recipe
 
@@ -46,12 +45,11 @@ class Training:
         target: str,
         *,
         share: float,
-        calibrating: float,
         seed: int,
         ignored: list[str],
         categorical: list[str],
     ) -> Training:
-        """Read the target, hold out the two shares of rows, and profile the others."""
+        """Read the target, hold out a share of the rows, and profile the others."""
         opened.require(target, "--target")
         for name in ignored:
             opened.require(name, "--ignore")
@@ -59,18 +57,15 @@ class Training:
             opened.require(name, "--categorical")
         labels, codes = read_targets(opened, target)
         held = held_out(codes, share, seed)
-        calibrates = np.zeros_like(held)
-        calibrates[~held] = held_out(codes[~held], calibrating, seed)
-        trained = ~held & ~calibrates
         columns = [name for name in opened.columns if name != target and name not in ignored]
-        with progress("profiling", int(trained.sum())) as advance:
-            found = profile(opened, columns=columns, categorical=categorical, keep=trained, progress=advance)
-        return cls(opened, labels, codes, held, calibrates, found, Recipe.of(found, target=target, ignored=ignored))
+        with progress("profiling", int((~held).sum())) as advance:
+            found = profile(opened, columns=columns, categorical=categorical, keep=~held, progress=advance)
+        return cls(opened, labels, codes, held, found, Recipe.of(found, target=target, ignored=ignored))
 
     @property
     def trained(self) -> NDArray[np.bool_]:
         """The rows to train on."""
-        return ~self.held & ~self.calibrating
+        return ~self.held
 
     def remarks(self) -> list[str]:
         """Return what the user should know about how the table was read."""
@@ -94,14 +89,10 @@ class Training:
                 )
         return remarks
 
-    def classifier(self, **parameters: Any) -> Any:
-        """Train a classifier."""
-        from softmaxes.classifier import SoftmaxClassifier
-
+    def features(self) -> tuple[Any, NDArray[np.int64]]:
+        """Return the features of the rows to train on, and the positions of their classes."""
         with progress("encoding", int(self.trained.sum())) as advance:
-            X = self.recipe.matrix(self.table, keep=self.trained, progress=advance)
-        with spinner("training"):
-            return SoftmaxClassifier(**parameters).fit(X, self.labels.array[self.codes[self.trained]])
+            return self.recipe.matrix(self.table, keep=self.trained, progress=advance), self.codes[self.trained]
 
     def facts(self, data: Path, seed: int) -> dict[str, Any]:
         """Return what the model file remembers of the training."""
@@ -113,13 +104,37 @@ class Training:
             "columns": len(self.table.columns),
             "rows": len(self.codes),
             "rows_trained": int(self.trained.sum()),
-            "rows_calibrated": int(self.calibrating.sum()),
             "rows_held_out": int(self.held.sum()),
             "seed": seed,
             "class_counts": counts.tolist(),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "version": __version__,
         }
+
+
+def out_of_fold_logits(
+    fit: Callable[[Any, NDArray[np.int64]], Any], X: Any, codes: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return logits for the training rows, each from a model that was not trained on it, and the classes they go with.
+
+    The rows are dealt out to five folds class by class; each fold is judged by a model of the other four. Rows whose
+    class has no second row are left out.
+    """
+    counts = np.bincount(codes)
+    shuffled = np.random.default_rng(seed).permutation(len(codes))
+    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    folds = np.empty(len(codes), dtype=np.int64)
+    folds[by_class] = np.arange(len(codes)) % FOLDS
+    logits = np.empty((len(codes), len(counts)))
+    with progress("calibrating", FOLDS) as advance:
+        for fold in range(FOLDS):
+            rows = np.flatnonzero((folds == fold) & (counts[codes] > 1))
+            others = np.flatnonzero(folds != fold)
+            if len(rows):
+                logits[rows] = fit(X[others], codes[others]).predict_log_proba(X[rows])
+            advance(1)
+    used = counts[codes] > 1
+    return logits[used], codes[used]
 
 
 def listed(names: list[str]) -> str:
