@@ -134,9 +134,8 @@ class Exact:
 
     def gradient(self, function, z):
         """Return the gradient of function (to a number)."""
-        return [
-            self.along(lambda x: [function(x)], z, [mpf(int(i == j)) for i in range(len(z))])[0] for j in range(len(z))
-        ]
+        units = [[mpf(int(i == j)) for i in range(len(z))] for j in range(len(z))]
+        return [self.along(lambda x: [function(x)], z, unit)[0] for unit in units]
 
     def product(self, z, u):
         """Return J^T u."""
