@@ -151,6 +151,8 @@ def parameter_document(name: str, value: Any) -> Any:
 
 
 def parameters_from(document: Mapping[str, Any]) -> dict[str, Any]:
+    if any(name.endswith("_") for name in document):
+        raise UserError(f"{sorted(document)} are not parameters of a classifier")
     return {string(name): parameter_from(value) for name, value in document.items()}
 
 
