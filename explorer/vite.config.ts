@@ -30,5 +30,11 @@ const stamp: Plugin = {
 
 export default defineConfig({
   plugins: [stamp, viteSingleFile({ removeViteModuleLoader: true })],
-  build: { outDir: "dist", target: "es2022", emptyOutDir: true, reportCompressedSize: false },
+  build: {
+    outDir: "dist",
+    target: "es2022",
+    cssTarget: ["chrome123", "firefox120", "safari17.5"], // these know light-dark(); its emulation would ignore the theme button
+    emptyOutDir: true,
+    reportCompressedSize: false,
+  },
 });

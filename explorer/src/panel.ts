@@ -137,7 +137,7 @@ export function panel({ store, data }: Page): { element: HTMLElement; render(sta
           ? "ψ = e^(1/T): a colder temperature is a larger base, and a sharper choice."
           : state.beta === 0
             ? "ψ = 1 is an infinite temperature: every class alike."
-            : "A base below 1 turns the order round: a soft minimum, which no temperature gives.";
+            : "A base below 1 turns the order round, which no temperature does: sm.softmin with base 1/ψ.";
       presets.value = Object.keys(PRESETS).find((name) => String(PRESETS[name]) === String(state.logits)) ?? "";
       const scaledLogits = state.logits.map((z) => state.beta * z);
       read.replaceChildren(

@@ -70,7 +70,7 @@ export const learningSection: Section = {
               ["loss now", "loss", loss],
               ["after one step", "loss.after", member.loss(after, state.target)],
               ["promised by the gradient", "loss.promised", loss - state.rate * dot(gradient, gradient)],
-              ["length of the gradient", "gradient.norm", Math.sqrt(dot(gradient, gradient))],
+              ["length of the gradient", "slope", Math.sqrt(dot(gradient, gradient))],
             ].flatMap(([term, name, value]) => [h("dt", {}, String(term)), h("dd", {}, reading(String(name), Number(value)))]),
           );
         }
