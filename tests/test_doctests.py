@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,9 @@ def test_page_examples(page, tmp_path, monkeypatch):
     blocks = [b for b in re.findall(r"^```(?:python|pycon)\n(.*?)^```", page.read_text(), re.M | re.S) if ">>>" in b]
     test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page.name, str(page), 0)
     assert doctest.DocTestRunner().run(test).failed == 0
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "docs" / "pictures").glob("*.py")), ids=lambda p: p.stem)
+def test_pictures_are_what_their_scripts_draw(script):
+    drawn = runpy.run_path(str(script))["picture"]()
+    assert drawn == script.with_suffix(".svg").read_text(), f"run python {script.relative_to(ROOT)}"
