@@ -14,7 +14,7 @@ import array_api_compat
 import numpy as np
 
 from softmaxes.arrays import Array, Layout, is_plain, refuse_clever_arrays
-from softmaxes.maps.base import is_traced
+from softmaxes.maps.base import surely
 
 __all__ = ["Target", "read_class_weight", "read_row_weight", "read_target"]
 
@@ -113,7 +113,7 @@ def _labels(
     if kept is not None:
         bad = bad & kept
         labels = xp.where(kept, labels, xp.zeros_like(labels))
-    if not is_traced(bad) and bool(xp.any(bad)):
+    if surely(xp.any(bad)):
         where = tuple(int(i[0]) for i in xp.nonzero(bad)) if bad.ndim else ()
         raise ValueError(
             f"target{list(where) if where else ''} is {int(target[where])}, but the logits have {n_classes} classes: "
@@ -133,15 +133,13 @@ def _distributions(target: Array, logits: Array, layout: Layout) -> Array:
     # A sum of rounded probabilities is off by about half a unit of their own type.
     tolerance = max(1e-4, 2.0 * float(_eps(target, xp)))
     rows = xp.astype(layout.to_rows(target), logits.dtype)
-    if is_traced(rows):
-        return rows
     bad = ~(rows >= 0)
-    if bool(xp.any(bad)):
+    if surely(xp.any(bad)):
         where = tuple(int(i[0]) for i in xp.nonzero(bad))
         raise ValueError(f"target holds {float(rows[where])}; the entries of a distribution are numbers >= 0")
     total = xp.sum(rows, axis=-1)
     wrong = ~(xp.abs(total - 1.0) <= tolerance)
-    if bool(xp.any(wrong)):
+    if surely(xp.any(wrong)):
         where = tuple(int(i[0]) for i in xp.nonzero(wrong)) if wrong.ndim else ()
         raise ValueError(
             f"target row {list(where)} adds up to {float(total[where])}; a distribution adds up to 1: "
@@ -156,11 +154,10 @@ def _weights(weights: Array, logits: Array, shape: tuple[int, ...], xp: ModuleTy
     if tuple(weights.shape) != shape:
         raise ValueError(f"{name} has shape {tuple(weights.shape)}; needed is {what}: shape {shape}")
     weights = xp.astype(weights, logits.dtype)
-    if not is_traced(weights):
-        bad = ~((weights >= 0) & (weights < xp.inf))
-        if bool(xp.any(bad)):
-            where = tuple(int(i[0]) for i in xp.nonzero(bad)) if bad.ndim else ()
-            raise ValueError(f"{name} holds {float(weights[where])}; weights are finite and not negative")
+    bad = ~((weights >= 0) & (weights < xp.inf))
+    if surely(xp.any(bad)):
+        where = tuple(int(i[0]) for i in xp.nonzero(bad)) if bad.ndim else ()
+        raise ValueError(f"{name} holds {float(weights[where])}; weights are finite and not negative")
     return weights
 
 

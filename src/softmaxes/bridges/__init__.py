@@ -16,7 +16,7 @@ import array_api_compat
 
 from softmaxes.arrays import is_plain
 
-__all__ = ["implicit", "potential"]
+__all__ = ["implicit", "iterate", "potential"]
 
 
 def implicit(solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], z: Any) -> Any:
@@ -29,6 +29,17 @@ def potential(value: Callable[[Any, Any], Any], gradient: Callable[[Any, Any], A
     """Return value(z, q), (...), whose gradient with respect to z, (..., K), is gradient(z, q); q is a constant."""
     bridge = _bridge(z)
     return value(z, q) if bridge is None else bridge.potential(value, gradient, z, q)
+
+
+def iterate(step: Callable[[Any], tuple[Any, Any]], state: Any, most: int, z: Any) -> Any:
+    """Return the state after at most `most` steps; step returns the next state and whether it is settled."""
+    if not is_plain(z) and array_api_compat.is_jax_array(z):
+        return import_module("softmaxes.bridges.jax").iterate(step, state, most)
+    for _ in range(most):
+        state, settled = step(state)
+        if bool(settled):
+            break
+    return state
 
 
 def _bridge(z: Any) -> ModuleType | None:

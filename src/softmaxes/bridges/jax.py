@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["implicit", "potential"]
+__all__ = ["implicit", "iterate", "potential"]
 
 
 def implicit(solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], z: Any) -> Any:
@@ -38,3 +38,17 @@ def potential(value: Callable[[Any, Any], Any], gradient: Callable[[Any, Any], A
         return function(*primals), jnp.sum(gradient(*primals) * tangents[0], axis=-1)
 
     return function(z, jax.lax.stop_gradient(q))
+
+
+def iterate(step: Callable[[Any], tuple[Any, Any]], state: Any, most: int) -> Any:
+    """Return the state after the steps, as one compiled loop."""
+
+    def unsettled(carry: Any) -> Any:
+        return (carry[0] < most) & ~carry[2]
+
+    def body(carry: Any) -> Any:
+        state, settled = step(carry[1])
+        return carry[0] + 1, state, settled
+
+    _, state, _ = jax.lax.while_loop(unsettled, body, (0, state, jnp.asarray(False)))
+    return state

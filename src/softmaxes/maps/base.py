@@ -32,7 +32,12 @@ __all__ = [
     "RegularisedArgmax",
     "Scores",
     "at_index",
+    "divergence",
+    "is_traced",
+    "scores_of_logarithms",
+    "scores_of_values",
     "sums_of_others",
+    "surely",
 ]
 
 
@@ -158,7 +163,7 @@ class Member(ABC):
     def _loss_hessian(self, z: Array, v: Array, q: Array, xp: ModuleType) -> Array: ...
 
     def _refuse(self, z: Array, xp: ModuleType) -> None:  # noqa: B027 - most members refuse nothing
-        """Raise ValueError for logits outside the member's domain; not called for values that are being traced."""
+        """Raise ValueError for logits outside the member's domain (where values can be looked at)."""
 
     def _surprise(self, z: Array, xp: ModuleType) -> Array:
         """Return -log p where it is finite, else 0 (p log p is 0 there)."""
@@ -191,17 +196,21 @@ class Member(ABC):
         if not arguments[0].shape[-1]:
             reduces = compute in (self._loss, self._entropy)
             return ready.finish(xp.sum(arguments[0], axis=-1) if reduces else arguments[0])
-        if not is_traced(rows):
-            self._refuse(rows, xp)
+        self._refuse(rows, xp)
         with np.errstate(all="ignore"):
             result = ready.finish(compute(*arguments, xp))
         return result[()] if xp is np and result.ndim == 0 else result
 
 
 def is_traced(x: Array) -> bool:
-    """Return whether x is a JAX tracer, whose values cannot be looked at (so that they are not checked)."""
+    """Return whether x is a JAX tracer, whose values cannot be looked at."""
     jax = sys.modules.get("jax")
     return jax is not None and isinstance(x, jax.core.Tracer)
+
+
+def surely(condition: Array) -> bool:
+    """Return the truth of a condition on values, and False for values that are only being traced."""
+    return not is_traced(condition) and bool(condition)
 
 
 def distribution(y: Array, rows: Array, xp: ModuleType) -> Array:
@@ -210,7 +219,7 @@ def distribution(y: Array, rows: Array, xp: ModuleType) -> Array:
     if not xp.isdtype(y.dtype, ("integral", "bool")):
         return xp.astype(y, rows.dtype)
     size = int(rows.shape[-1])
-    if not is_traced(y) and bool(xp.any((y < 0) | (y >= size))):
+    if surely(xp.any((y < 0) | (y >= size))):
         raise ValueError(f"labels go from {int(xp.min(y))} to {int(xp.max(y))}; {size} classes need 0 to {size - 1}")
     classes = generic.positions(rows, xp)
     return xp.astype(classes == xp.astype(y, rows.dtype)[..., None], rows.dtype)
@@ -444,7 +453,8 @@ def divergence(q: Array, p: Array, log_p: Array, epsilon: float, xp: ModuleType)
     """Return the terms >= 0, (..., K), of the Bregman divergence of sum (t^a - t) / (a (a - 1)) between q and p.
 
     Here a = 1 + epsilon; at epsilon = 0 these are q log(q/p) - q + p, the terms of KL(q || p). Close to p, with
-    t = q/p - 1, the term is p^a ((1+t)^a - 1 - a t) / (a (a - 1)) by its series; elsewhere (q (q^e - p^e) / e - p^e (q - p)) / a.
+    t = q/p - 1, the term is p^a ((1+t)^a - 1 - a t) / (a (a - 1)) by its series; elsewhere it is
+    (q (q^e - p^e) / e - p^e (q - p)) / a.
     """
     nothing, one = xp.zeros_like(p), xp.ones_like(p)
     gap = -excess(p, q, xp)

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import ClassVar
 
 from softmaxes.arrays import Array
-from softmaxes.maps.base import Member, NormalisedScores, Properties, Scores, scores_of_values
+from softmaxes.maps.base import Member, NormalisedScores, Properties, Scores, scores_of_values, surely
 
 __all__ = ["Linear", "MinShift"]
 
@@ -42,14 +42,14 @@ class Linear(NormalisedScores):
 
     def _refuse(self, z: Array, xp: ModuleType) -> None:
         counted = z != -xp.inf
-        if bool(xp.any(counted & (z < 0))):
+        if surely(xp.any(counted & (z < 0))):
             worst = float(xp.min(xp.where(counted, z, xp.zeros_like(z))))
             raise ValueError(
                 f"linear sums divide scores >= 0 by their sum, but a score is {worst:g}; "
                 "subtract the minimum first (MinShift, shift='min') or use softmax"
             )
         total = xp.sum(xp.where(counted, z, xp.zeros_like(z)), axis=-1)
-        if bool(xp.any((total == 0) & xp.any(counted, axis=-1))):
+        if surely(xp.any((total == 0) & xp.any(counted, axis=-1))):
             raise ValueError("linear sums divide by the sum of the scores, and a row of scores is all 0")
 
     def _scores(self, z: Array, xp: ModuleType) -> Scores:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import ClassVar
 
 from softmaxes.arrays import Array
-from softmaxes.maps.base import NormalisedScores, Properties, Scores, scores_of_values
+from softmaxes.maps.base import NormalisedScores, Properties, Scores, scores_of_values, surely
 
 __all__ = ["Taylor"]
 
@@ -62,7 +62,7 @@ class Taylor(NormalisedScores):
         if self.order % 2 == 0:
             return
         bad = (z <= _ZEROS[self.order]) & (z != -xp.inf)
-        if bool(xp.any(bad)):
+        if surely(xp.any(bad)):
             worst = float(xp.min(xp.where(bad, z, xp.zeros_like(z))))
             raise ValueError(
                 f"Taylor softmax of the odd order {self.order} needs logits above {_ZEROS[self.order]:.6g}, "

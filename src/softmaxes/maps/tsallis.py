@@ -24,9 +24,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from softmaxes import exponential, generic
+from softmaxes import bridges, exponential, generic
 from softmaxes.arrays import Array, is_plain
-from softmaxes.maps.base import Properties, RegularisedArgmax, divergence, is_traced
+from softmaxes.maps.base import Properties, RegularisedArgmax, divergence
 
 __all__ = ["Entmax", "Sparsemax"]
 
@@ -160,15 +160,14 @@ def probabilities(z: Array, epsilon: float, xp: ModuleType) -> Array:
     z = generic.limit_of_infinities(z, xp)
     d = z - xp.max(z, axis=-1, keepdims=True)
     low, high = xp.zeros_like(d[..., :1]), xp.full_like(d[..., :1], (1 - d.shape[-1] ** -epsilon) / epsilon)
-    c = low
-    for _ in range(_MOST_STEPS if not is_traced(z) else 40):
-        p, slope = _powers(d - c, epsilon, xp)
+
+    def step(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
+        p, slope = _powers(d - state[0], epsilon, xp)
         total, slopes = xp.sum(p, axis=-1, keepdims=True), xp.sum(slope, axis=-1, keepdims=True)
-        new, low, high = _step(c, total, slopes, low, high, epsilon, xp)
-        settled = (new == c) | (new == low) | (new == high) | xp.isnan(new)
-        c = new
-        if not is_traced(z) and bool(xp.all(settled)):
-            break
+        new, settled = _step(state, total, slopes, epsilon, xp)
+        return new, xp.all(settled)
+
+    c, _, _ = bridges.iterate(step, (low, low, high), _MOST_STEPS, z)
     p, _ = _powers(d - c, epsilon, xp)
     return p if epsilon == 1 else p / xp.sum(p, axis=-1, keepdims=True)
 
@@ -184,15 +183,14 @@ def probabilities_of_candidates(z: Array, epsilon: float) -> Array:
     flat = d[row, column]
     starts = np.flatnonzero(np.diff(row, prepend=-1))
     low, high = np.zeros(len(rows), z.dtype), np.full(len(rows), (1 - z.shape[-1] ** -epsilon) / epsilon, z.dtype)
-    c = low
-    for _ in range(_MOST_STEPS):
-        p, slope = _powers(flat - c[row], epsilon, np)
+
+    def step(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
+        p, slope = _powers(flat - state[0][row], epsilon, np)
         total, slopes = (np.add.reduceat(x, starts) if len(x) else x for x in (p, slope))
-        new, low, high = _step(c, total, slopes, low, high, epsilon, np)
-        settled = (new == c) | (new == low) | (new == high) | np.isnan(new)
-        c = new
-        if settled.all():
-            break
+        new, settled = _step(state, total, slopes, epsilon, np)
+        return new, settled.all()
+
+    c, _, _ = bridges.iterate(step, (low, low, high), _MOST_STEPS, z)
     p, _ = _powers(flat - c[row], epsilon, np)
     if epsilon != 1 and len(p):
         p = p / np.add.reduceat(p, starts)[row]
@@ -217,9 +215,14 @@ def _powers(x: Array, epsilon: float, xp: ModuleType) -> tuple[Array, Array]:
 
 
 def _step(
-    c: Array, total: Array, slopes: Array, low: Array, high: Array, epsilon: float, xp: ModuleType
-) -> tuple[Array, Array, Array]:
-    """Return the next c and the bracket: Newton's step, or the middle of the bracket where that leaves it."""
+    state: tuple[Array, ...], total: Array, slopes: Array, epsilon: float, xp: ModuleType
+) -> tuple[tuple[Array, ...], Array]:
+    """Return the next (c, low, high) and which rows are settled.
+
+    It is Newton's step, or the middle of the bracket where that step leaves it. A row is settled when the step stays
+    where it is or leads back to an end of the bracket.
+    """
+    c, low, high = state
     low = xp.where(total >= 1, c, low)
     high = xp.where(total <= 1, c, high)
     if epsilon == 1:
@@ -228,4 +231,5 @@ def _step(
         rise = -total * xp.expm1(-epsilon * xp.log(total)) / (epsilon * slopes)
     new = c + rise
     outside = (new < low) | (new > high)
-    return xp.where(outside, 0.5 * (low + high), new), low, high
+    new = xp.where(outside, 0.5 * (low + high), new)
+    return (new, low, high), (new == c) | (new == low) | (new == high) | xp.isnan(new)
