@@ -115,6 +115,7 @@ function refresh(): void {
     if (part.isVisible && part.isStale) {
       part.render(store.state);
       part.isStale = false;
+      part.root.setAttribute("aria-busy", "false");
     }
 }
 function schedule(): void {
@@ -133,7 +134,10 @@ function rememberInAddress(): void {
 }
 
 function stale(): void {
-  for (const part of built) part.isStale = true;
+  for (const part of built) {
+    part.isStale = true;
+    part.root.setAttribute("aria-busy", "true");
+  }
   schedule();
 }
 store.subscribe(() => {
@@ -157,9 +161,17 @@ const watcher = new IntersectionObserver(
     for (const entry of entries) built.find(({ root }) => root === entry.target)!.isVisible = entry.isIntersecting;
     schedule();
   },
-  { rootMargin: "400px" },
+  { rootMargin: "150px" },
 );
 for (const { root } of built) watcher.observe(root);
+const links = new Map([...document.querySelectorAll<HTMLAnchorElement>(".contents a")].map((link) => [link.hash.slice(1), link]));
+const reader = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) links.get(target.id)!.toggleAttribute("aria-current", isIntersecting);
+  },
+  { rootMargin: "-40% 0px -59%" },
+);
+for (const { root } of built) reader.observe(root);
 new IntersectionObserver(([entry]) => {
   tune.classList.toggle("needless", entry.isIntersecting && !document.body.classList.contains("sheet"));
 }).observe(controls.element);

@@ -78,6 +78,31 @@ describe("every member", () => {
     expect(sum(member.value(z))).toBeCloseTo(1, 14);
     for (let j = 0; j < z.length; j++) expect(Math.abs(sum(member.jacobian(z).map((row) => row[j])))).toBeLessThan(1e-14);
   });
+  describe.each([
+    { order: 2, epsilon: 0.1, alpha: 1.5 },
+    { order: 3, epsilon: 0, alpha: 2 },
+    { order: 4, epsilon: 0, alpha: 1 },
+  ])("has the traits it claims, with %o", (parameters) => {
+    const random = new Random(4);
+    const rows = Array.from({ length: 300 }, () => [0, 1, 2].map(() => 1.5 * random.normal())).concat([[0, 1, 2]]);
+    it.each(family(parameters).map((member) => [member.name, member] as const))("%s", (_, member) => {
+      const inside = rows.filter((z) => member.fault(z) === null);
+      expect(inside.length).toBeGreaterThan(20);
+      const same = (change: (x: number) => number) =>
+        inside.filter((z) => member.fault(z.map(change)) === null).every((z) => {
+          const [p, q] = [member.value(z), member.value(z.map(change))];
+          return p.every((x, k) => Math.abs(x - q[k]) < 1e-9);
+        });
+      expect(same((x) => x + 1)).toBe(member.traits.shift);
+      expect(same((x) => 2 * x)).toBe(member.traits.scale);
+      const isOrdered = inside.every((z) => {
+        const p = member.value(z);
+        return z.every((x, i) => z.every((y, j) => !(x > y) || p[i] >= p[j]));
+      });
+      expect(isOrdered).toBe(member.traits.order);
+      expect(inside.some((z) => member.value(z).some((x) => x === 0))).toBe(member.traits.zeros);
+    });
+  });
   it("gives equal logits equal shares, where it can", () => {
     for (const member of family({ order: 2, epsilon: 0, alpha: 2 }))
       for (const p of member.value([1, 1, 1, 1])) expect(p).toBeCloseTo(0.25, 14);

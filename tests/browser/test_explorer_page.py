@@ -41,8 +41,7 @@ def settle(page):
 
 def go_to(page, section):
     page.evaluate("id => document.getElementById(id).scrollIntoView({behavior: 'instant'})", section)
-    settle(page)
-    page.wait_for_timeout(100)  # the observer that wakes a section reports after a frame
+    page.wait_for_selector(f"#{section}[aria-busy=false]")
     settle(page)
 
 

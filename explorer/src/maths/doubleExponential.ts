@@ -6,6 +6,7 @@ export const doubleExponential: Member = {
   id: "double_exponential",
   name: "Double exponential",
   road: "scores",
+  traits: { shift: false, scale: false, order: true, zeros: false },
   fault: () => null,
   ...normalisedScores({
     log: Math.exp,

@@ -32,6 +32,7 @@ export function entmax(alpha: number): Member {
     id: "entmax",
     name: `${alpha}-entmax`,
     road: "argmax",
+    traits: { shift: true, scale: false, order: true, zeros: true },
     fault: () => null,
     ...regularisedArgmax({
       maximiser: (z) => maximiser(alpha, z),

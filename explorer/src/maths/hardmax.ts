@@ -7,6 +7,7 @@ export const hardmax: Member = {
   id: "hardmax",
   name: "Hardmax",
   road: "argmax",
+  traits: { shift: true, scale: true, order: true, zeros: true },
   fault: () => null,
   ...regularisedArgmax({
     maximiser(z) {

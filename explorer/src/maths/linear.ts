@@ -36,6 +36,7 @@ export const linear: Member = {
   id: "linear",
   name: "Linear sum",
   road: "scores",
+  traits: { shift: false, scale: true, order: true, zeros: true },
   fault: (z) =>
     sum(z) <= 0 ? "the scores need a positive sum" : smallest(z) < 0 ? "a negative score leaves the simplex" : null,
   ...normalisedSums((z) => ({ m: 0, lambda: z.map(() => 0) })),
@@ -45,6 +46,7 @@ export const minShift: Member = {
   id: "min_shift",
   name: "Min-shifted sum",
   road: "scores",
+  traits: { shift: true, scale: true, order: true, zeros: true },
   fault: () => null,
   ...normalisedSums((z) => {
     const m = smallest(z);

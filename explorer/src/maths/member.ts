@@ -2,11 +2,24 @@ import type { Matrix, Tensor, Vector } from "./vectors";
 
 export type Road = "scores" | "argmax" | "both";
 
+/** What holds at all logits where the map is a distribution; test/page.test.ts checks every line by machine. */
+export interface Traits {
+  /** p(z + c) = p(z) */
+  readonly shift: boolean;
+  /** p(cz) = p(z) for c > 0 */
+  readonly scale: boolean;
+  /** z_i > z_j implies p_i >= p_j */
+  readonly order: boolean;
+  /** some probabilities are exactly 0 */
+  readonly zeros: boolean;
+}
+
 /** One way to turn logits into probabilities, with its derivatives. */
 export interface Member {
   readonly id: string;
   readonly name: string;
   readonly road: Road;
+  readonly traits: Traits;
   /** Why the map is not a distribution at these logits, or null where it is one. */
   fault(z: Vector): string | null;
   value(z: Vector): Vector;

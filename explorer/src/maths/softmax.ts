@@ -18,6 +18,7 @@ export const softmaxMember: Member = {
   id: "softmax",
   name: "Softmax",
   road: "both",
+  traits: { shift: true, scale: false, order: true, zeros: false },
   fault: () => null,
   ...softmaxByScores,
   log: logSoftmax,

@@ -9,6 +9,7 @@ export const softplus: Member = {
   id: "softplus",
   name: "Softplus",
   road: "scores",
+  traits: { shift: false, scale: false, order: true, zeros: false },
   fault: () => null,
   ...normalisedScores({
     log: (x) => Math.log(softplusOf(x)),

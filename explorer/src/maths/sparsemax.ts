@@ -20,6 +20,7 @@ export const sparsemax: Member = {
   id: "sparsemax",
   name: "Sparsemax",
   road: "argmax",
+  traits: { shift: true, scale: false, order: true, zeros: true },
   fault: () => null,
   ...regularisedArgmax({
     maximiser,

@@ -7,6 +7,7 @@ export function spherical(epsilon: number): Member {
     id: "spherical",
     name: "Spherical",
     road: "scores",
+    traits: { shift: false, scale: epsilon === 0, order: false, zeros: epsilon === 0 },
     fault: (z) => (epsilon === 0 && z.every((x) => x === 0) ? "all logits 0 give 0/0 when ε = 0" : null),
     ...normalisedScores({
       log: (x) => Math.log(x * x + epsilon),

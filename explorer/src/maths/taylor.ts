@@ -30,6 +30,7 @@ export function taylor(order: number): Member {
     id: "taylor",
     name: `Taylor, order ${order}`,
     road: "scores",
+    traits: { shift: false, scale: false, order: order % 2 === 1, zeros: false },
     fault(z) {
       if (order % 2 === 0 || f(order, smallest(z)) > 0) return null;
       return `odd order ${order} needs every logit above ${seriesRoot(order).toFixed(3)}`;

@@ -1,5 +1,5 @@
 import { entropy } from "../maths/entropy";
-import type { Member } from "../maths/member";
+import type { Member, Traits } from "../maths/member";
 import { members, type Page, type Section } from "../page";
 import type { State } from "../state";
 import { bars } from "../ui/bars";
@@ -25,12 +25,20 @@ const ABOUT: Record<string, About> = {
   hardmax: { formula: "Ω = 0", word: "The winner takes all; ties share." },
 };
 
+const TRAITS: Record<keyof Traits, [word: string, meaning: string]> = {
+  shift: ["shift", "Adding one number to all logits changes nothing."],
+  scale: ["scale", "Multiplying all logits by one positive number changes nothing."],
+  order: ["order", "A larger logit never gets a smaller probability."],
+  zeros: ["zeros", "Some probabilities are exactly 0."],
+};
+
 function card(page: Page, member: Member): { element: HTMLElement; render(state: State, member: Member): void } {
   const { store } = page;
   const body = h("div");
   const title = h("h4", {}, member.name);
   const focus = button("Focus", () => store.set({ member: member.id }), { class: "focus" });
   const parameter = parameterOf(page, member.id);
+  const traits = h("ul", { class: "traits" });
   const element = h(
     "article",
     { class: "card", id: `card-${member.id}` },
@@ -39,6 +47,7 @@ function card(page: Page, member: Member): { element: HTMLElement; render(state:
     body,
     parameter?.element ?? null,
     h("p", { class: "word" }, ABOUT[member.id].word),
+    traits,
   );
   return {
     element,
@@ -50,6 +59,11 @@ function card(page: Page, member: Member): { element: HTMLElement; render(state:
       focus.setAttribute("aria-label", `Focus on ${now.name}`);
       focus.textContent = isChosen ? "In focus" : "Focus";
       parameter?.update();
+      traits.replaceChildren(
+        ...(Object.keys(TRAITS) as (keyof Traits)[]).map((trait) =>
+          h("li", { class: now.traits[trait] ? "yes" : "no", title: TRAITS[trait][1] }, h("span", { class: "hidden" }, now.traits[trait] ? "has: " : "has not: "), TRAITS[trait][0]),
+        ),
+      );
       const fault = now.fault(state.logits);
       const p = now.value(state.logits);
       body.replaceChildren(
@@ -78,7 +92,7 @@ const why = () =>
     "div",
     { class: "why" },
     h("ul", {}, ...[
-      "<b>Why exp?</b> No other normalised score ignores a common shift of the logits.",
+      "<b>Why exp?</b> Among all functions φ only the exponential ignores a common shift of the logits.",
       "Its loss −log p<sub>y</sub> has the plain gradient p − y, as on the second road.",
       "Among all distributions with the same mean score it has the largest entropy.",
     ].map((html) => h("li", { html }))),
@@ -105,6 +119,7 @@ export const familySection: Section = {
       meeting,
       group("scores", "First road: normalised scores", "p = φ(z) / Σ φ(z)"),
       group("argmax", "Second road: regularised argmax", "p = argmax ⟨p, z⟩ − Ω(p)"),
+      h("p", { class: "hint" }, "Filled tags hold everywhere: a common shift changes nothing, a common factor changes nothing, order is kept, exact zeros occur."),
     );
     return {
       element,

@@ -59,7 +59,7 @@ export const surfaceSection: Section = {
               y: { label: "Δ of B", domain: [-REACH, REACH], ticks: 7 },
               color: { type: "linear", scheme: "cividis", domain: [0, most], clamp: true, legend: false },
               marks: [
-                contour({ fill: (x: number, y: number) => Math.max(0, Math.min(most, f(x, y))), x1: -REACH, x2: REACH, y1: -REACH, y2: REACH, thresholds: [-1, ...Array.from({ length: 13 }, (_, i) => ((i + 1) / 14) * most)], stroke: "white", strokeOpacity: 0.35, strokeWidth: 0.6, pixelSize: 5 }),
+                contour({ fill: (x: number, y: number) => Math.max(0, Math.min(most, f(x, y))), x1: -REACH, x2: REACH, y1: -REACH, y2: REACH, thresholds: [-1, ...Array.from({ length: 13 }, (_, i) => ((i + 1) / 14) * most)], stroke: "white", strokeOpacity: 0.35, strokeWidth: 0.6, pixelSize: 8 }),
                 line([[0, 0], [state.stepX, state.stepY]], { stroke: "white", strokeWidth: 2 }),
                 dot([[0, 0]], { fill: "white", stroke: "black", r: 4 }),
                 dot([[state.stepX, state.stepY]], { fill: "var(--accent-strong)", stroke: "white", strokeWidth: 1.5, r: 6 }),
