@@ -31,8 +31,8 @@ _ROWS_AT_ONCE = 8192
 class FactorisedRows:
     """W = V U + 1 omega^T with its Gram matrix and total. The small parts are float64; V keeps the dtype of weight.
 
-    max_condition: singular values of U outside [1, 1/max_condition] to each other are mended as soon as a cheap bound
-    (the product of the Frobenius norms of U and its inverse) says that there may be any.
+    max_condition: as soon as the squared norm of U or of its inverse exceeds d times this, the singular values that
+    have drifted away from 1 are mended. The condition number of U is then never above d max_condition.
     """
 
     def __init__(self, weight: Matrix, max_condition: float = 1e6) -> None:
@@ -94,12 +94,12 @@ class FactorisedRows:
         self.gram = (gram + gram.T) / 2
         self.total = shrunk - n * v + change.sum(axis=0)
         self.tall[rows] += (change @ self.inverse).astype(self.tall.dtype)
-        if self.condition_bound() > len(self.small) * self.max_condition:
+        if self.strain() > len(self.small) * self.max_condition:
             self.recondition()
 
-    def condition_bound(self) -> float:
-        """Return a number between the condition number of U and d times it, in O(d^2)."""
-        return float(np.linalg.norm(self.small) * np.linalg.norm(self.inverse))
+    def strain(self) -> float:
+        """Return the larger squared Frobenius norm of U and of its inverse: d at first, never below the condition."""
+        return float(max(np.vdot(self.small, self.small), np.vdot(self.inverse, self.inverse)))
 
     def recondition(self) -> None:
         """Move extreme singular values of U into V: O(n d) for each of them, and W stays what it is.

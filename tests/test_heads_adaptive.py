@@ -1,0 +1,162 @@
+"""Cut-offs are the cheapest there are; probabilities and the proof of the argmax are exact."""
+
+import itertools
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+
+from softmaxes import heads
+from softmaxes.heads.cutoffs import projected
+
+COSTS = {
+    "calls are dear": heads.CostModel(fixed=1000.0, per_weight=0.01, per_product=0.01, least=10),
+    "weights are dear": heads.CostModel(fixed=1.0, per_weight=1.0, per_product=0.01, least=10),
+    "products are dear": heads.CostModel(fixed=0.5, per_weight=0.01, per_product=0.2, least=100),
+}
+
+
+def zipf(v):
+    p = 1 / np.arange(1, v + 1)
+    return p / p.sum()
+
+
+def cost_of(cutoffs, p, d, rows, cost, divisor):
+    """Return the seconds of the formula at the head of cutoffs.py, term by term."""
+
+    def g(k, b, features):
+        return cost.fixed + cost.per_weight * k * features + cost.per_product * max(k * b * features, cost.least)
+
+    edges = (*cutoffs, len(p))
+    total = g(edges[0] + len(cutoffs), rows, d)
+    for j, (start, stop) in enumerate(itertools.pairwise(edges), 1):
+        small = projected(d, divisor, j)
+        total += g(stop - start, p[start:stop].sum() * rows, small) + g(small, p[start:stop].sum() * rows, d)
+    return total
+
+
+@pytest.mark.parametrize("cost", COSTS.values(), ids=COSTS.keys())
+@pytest.mark.parametrize("most_clusters", (1, 2, 3))
+@pytest.mark.parametrize("least_mass", (0.0, 0.5))
+def test_cutoffs_are_the_best_of_an_exhaustive_search(cost, most_clusters, least_mass):
+    v, d, rows = 14, 16, 10
+    p = zipf(v)
+    allowed = [()]
+    for n in range(1, most_clusters + 1):
+        for cuts in itertools.combinations(range(1, v), n):
+            sizes = [b - a for a, b in itertools.pairwise((*cuts, v))]
+            if p[: cuts[0]].sum() >= least_mass and all(s >= c for s, c in zip(sizes, cuts, strict=True)):
+                allowed.append(cuts)
+    best = min(cost_of(cuts, p, d, rows, cost, 4.0) for cuts in allowed)
+    found = heads.choose_cutoffs(
+        p, d, rows, cost, most_clusters=most_clusters, least_mass=least_mass, candidates=np.arange(1, v)
+    )
+    assert found.cutoffs in allowed
+    assert found.seconds == pytest.approx(best, rel=1e-12)
+    assert cost_of(found.cutoffs, p, d, rows, cost, 4.0) == pytest.approx(best, rel=1e-12)
+
+
+def test_the_costs_of_the_search_lead_to_different_cuts():
+    found = {
+        heads.choose_cutoffs(zipf(14), 16, 10, cost, least_mass=0.0, candidates=np.arange(1, 14)).cutoffs
+        for cost in COSTS.values()
+    }
+    assert len(found) > 1
+    assert () in found
+
+
+@pytest.mark.parametrize("v", (1, 2, 3, 70, 5000))
+def test_candidates_suit_any_number_of_classes(v):
+    found = heads.choose_cutoffs(zipf(v), 32, 64, COSTS["products are dear"])
+    assert all(0 < c < v for c in found.cutoffs)
+    assert sorted(set(found.cutoffs)) == list(found.cutoffs)
+
+
+def test_a_measured_cost_model_is_usable():
+    cost = heads.CostModel.measure(16, 32)
+    assert all(0 <= value < np.inf for value in astuple(cost))
+    assert cost.per_product > 0
+    head = heads.AdaptiveSoftmax(16, 2000, 1000 // np.arange(1, 2001), 0, batch_rows=32)
+    assert np.exp(head.log_prob(np.ones((1, 16)))).sum() == pytest.approx(1, abs=1e-5)
+
+
+def example(n_classes=60, cutoffs=(8, 25), n=400):
+    rng = np.random.default_rng(0)
+    counts = rng.permutation(1000 // np.arange(1, n_classes + 1))
+    head = heads.AdaptiveSoftmax(6, n_classes, counts, 0, cutoffs=cutoffs, dtype="float64", learning_rate=0.5)
+    hidden = rng.standard_normal((n, 6)) * 2
+    head.fit(hidden, rng.choice(n_classes, n, p=counts / counts.sum()), epochs=3, batch_rows=40)
+    return head, hidden
+
+
+def test_probabilities_are_those_of_the_formula():
+    head, hidden = example(n=5)
+    found = head.log_prob(hidden)
+    for i, h in enumerate(hidden):
+        z = head.weight.values @ h + head.bias.values
+        tokens = z - np.log(np.exp(z).sum())
+        by_rank = list(tokens[:8])
+        for j, part in enumerate(head.clusters):
+            inside = part.weight.values @ (part.projection.values @ h) + part.bias.values
+            by_rank.extend(tokens[8 + j] + inside - np.log(np.exp(inside).sum()))
+        np.testing.assert_allclose(found[i, head.order], by_rank, rtol=0, atol=1e-12)
+    assert (np.diff(head.counts[head.order]) <= 0).all()
+    assert [p.projection.values.shape for p in head.clusters] == [(1, 6), (1, 6)]
+
+
+def test_the_bound_proves_the_argmax_and_saves_work():
+    head, hidden = example()
+    everything = head.log_prob(hidden)
+    proof = head.argmax(hidden)
+    np.testing.assert_array_equal(proof.classes, everything.argmax(axis=1))
+    np.testing.assert_allclose(proof.log_probabilities, everything.max(axis=1), rtol=0, atol=1e-12)
+    assert (proof.log_probabilities >= proof.bounds).all()
+    assert (proof.n_evaluated < 60).any()
+    assert (proof.n_evaluated > 8).any()
+    # what was left out is below the bound: the classes seen are the short list and the likeliest clusters
+    for i in np.flatnonzero(proof.n_evaluated == 8):
+        assert everything[i, head.order[8:]].max() <= proof.bounds[i]
+
+
+@pytest.mark.parametrize("k", (1, 3, 20, 60))
+@pytest.mark.parametrize("cutoffs", ((8, 25), (1, 2, 59), ()))
+def test_top_k_across_clusters_is_exact(k, cutoffs):
+    head, hidden = example(cutoffs=cutoffs, n=100)
+    classes, values = head.top_k(hidden, k)
+    everything = head.log_prob(hidden)
+    np.testing.assert_allclose(values, -np.sort(-everything, axis=1)[:, :k], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(np.take_along_axis(everything, classes, axis=1), values, rtol=0, atol=1e-12)
+
+
+def test_a_row_of_nan_is_looked_at_everywhere():
+    head, hidden = example()
+    hidden[3] = np.nan
+    proof = head.argmax(hidden)
+    assert proof.n_evaluated[3] == 60
+    assert np.isnan(proof.log_probabilities[3]) or proof.log_probabilities[3] == -np.inf
+    assert np.isfinite(np.delete(proof.log_probabilities, 3)).all()
+
+
+@pytest.mark.parametrize("cutoffs", ((0, 5), (5, 5), (7, 3), (5, 10), (-1,)))
+def test_cutoffs_must_increase(cutoffs):
+    with pytest.raises(ValueError, match="must increase strictly between 0 and the number of classes, 10, both"):
+        heads.AdaptiveSoftmax(3, 10, cutoffs=cutoffs)
+
+
+def test_other_bad_configuration():
+    with pytest.raises(ValueError, match=r"divisor=0\.5"):
+        heads.AdaptiveSoftmax(3, 10, divisor=0.5)
+    with pytest.raises(ValueError, match="not negative"):
+        heads.CostModel(fixed=-1.0)
+
+
+def test_a_budget_for_the_logits_changes_nothing():
+    counts = np.arange(200)[::-1]
+    rng = np.random.default_rng(0)
+    hidden, target = rng.standard_normal((30, 4)), rng.integers(0, 200, 30)
+    results = []
+    for max_bytes in (2**26, 2**17):
+        head = heads.AdaptiveSoftmax(4, 200, counts, 0, cutoffs=(20,), max_bytes=max_bytes, dtype="float64")
+        head.step(hidden, target)
+        results.append(head.log_prob(hidden))
+    np.testing.assert_allclose(*results, rtol=0, atol=1e-13)
