@@ -93,20 +93,23 @@ inline Frame<V> frame_at(typename V::scalar maximum) {
 
 // e^(y + low) 2^(lift - N): y = x - shift already taken, low tiny beside y; P is a vector or several side by side.
 // z holds the number of parts in its lowest bits, m the same as a number less the frame's; y - m ln2_high is exact.
+// `rest`, if given, becomes what rounding took from the term.
 template <class P>
-inline P exp_term(const P& y, const P& z, const P& m, const P* low, const Frame<F32>& f) {
+SOFTMAXES_INLINE P exp_term(const P& y, const P& z, const P& m, const P* low, P* rest, const Frame<F32>& f) {
     using C = Constants<float>;
     P lost = look_up(sixteenth_lost, z);
     if (low) lost = add(lost, *low);
     const P r = add(fma(m, broadcast<F32>(-C::ln2_high), y), fma(m, broadcast<F32>(-C::ln2_low), lost));
     const P t = fma(mul(r, r), fma(r, broadcast<F32>(C::tail[1]), broadcast<F32>(C::tail[0])), r);
     const P power = add_bits<19>(look_up(sixteenths.power, z), z);
-    return drop_below(fma(power, t, power), y, f.threshold);
+    const P e = fma(power, t, power);
+    if (rest) *rest = drop_below(fma(power, t, sub(power, e)), y, f.threshold);
+    return drop_below(e, y, f.threshold);
 }
 
 // Here c = low - m ln2_low enters at the end, beside the square: the rounding of r only touches the square.
 template <class P>
-inline P exp_term(const P& y, const P& z, const P& m, const P* low, const Frame<F64>& f) {
+SOFTMAXES_INLINE P exp_term(const P& y, const P& z, const P& m, const P* low, P*, const Frame<F64>& f) {
     using C = Constants<double>;
     constexpr int degree = sizeof(C::tail) / sizeof(C::tail[0]) - 1;
     const P high = fma(m, broadcast<F64>(-C::ln2_high), y);
@@ -120,9 +123,9 @@ inline P exp_term(const P& y, const P& z, const P& m, const P* low, const Frame<
 }
 
 template <class P, class V>
-inline P exp_term(const P& y, const Frame<V>& f, const P* low = nullptr) {
+SOFTMAXES_INLINE P exp_term(const P& y, const Frame<V>& f, const P* low, P* rest) {
     const P z = fma(y, broadcast<V>(Constants<typename V::scalar>::log2e), f.magic);
-    return exp_term(y, z, sub(z, f.magic), low, f);
+    return exp_term(y, z, sub(z, f.magic), low, rest, f);
 }
 
 }  // namespace

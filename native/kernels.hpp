@@ -20,7 +20,6 @@ struct Rows {
     double beta_high, beta_low;
     Operation operation;
     Empty empty;
-    bool stream;  // write past the caches
     T* scratch;   // scratch_size entries, 64-byte aligned
     std::int64_t scratch_size;
 };
@@ -36,7 +35,6 @@ struct Losses {
     std::ptrdiff_t gradient_stride;
     const double* row_scale;  // null for ones
     std::int64_t rows, columns;
-    bool stream;
     T* scratch;
     std::int64_t scratch_size;
 };

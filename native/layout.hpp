@@ -75,7 +75,6 @@ struct Request {
     double beta_high, beta_low;
     Empty empty;
     int threads;
-    bool stream;
 };
 
 // Merge what the parts say of rows without a class: their number, or -1 - the first row if the policy is to raise.
@@ -142,7 +141,7 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
                 const Dimension& inner = plan.outer.back();
                 without.add(rows_function<T>()({x + x_at, inner.x_stride, out + out_at, inner.out_stride, count,
                                                 plan.columns, request.beta_high, request.beta_low, request.operation,
-                                                request.empty, request.stream, buffer, size}),
+                                                request.empty, buffer, size}),
                             row);
             });
         });
@@ -162,7 +161,7 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
                 gather<T>(x + x_at + j * inner.x_stride, {count, plan.columns, inner.x_stride, plan.x_step}, rows, stride);
                 without.add(rows_function<T>()({rows, stride, results, plan.reduced ? 1 : stride, count, plan.columns,
                                                 request.beta_high, request.beta_low, request.operation, request.empty,
-                                                false, buffer, size}),
+                                                buffer, size}),
                             row + j);
                 T* to = out + out_at + j * inner.out_stride;
                 if (plan.reduced) {
@@ -205,7 +204,7 @@ inline std::int64_t run_half(const std::uint16_t* x, std::uint16_t* out, const P
                 }
                 without.add(kernels().rows_f32({rows, stride, results, plan.reduced ? 1 : stride, count, n,
                                                 request.beta_high, request.beta_low, request.operation, request.empty,
-                                                false, buffer, size}),
+                                                buffer, size}),
                             row + j);
                 for (std::int64_t i = 0; i < count; ++i) {
                     std::uint16_t* to = out + out_at + (j + i) * inner.out_stride;

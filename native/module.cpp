@@ -8,6 +8,7 @@
 
 #include "dispatch.hpp"
 #include "layout.hpp"
+#include "quick.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -17,15 +18,12 @@ namespace {
 using Input = nb::ndarray<nb::ro, nb::device::cpu>;
 using Output = nb::ndarray<nb::device::cpu>;
 
-constexpr std::size_t stream_bytes = std::size_t{1} << 25;  // outputs above this do not fit the caches
-
 // Write operation(x) along axis into out. bfloat16 comes as uint16. Returns the number of rows without a possible class,
 // or -1 - the index of the first one if the policy is to raise.
 std::int64_t rows(const Input& x, const Output& out, std::size_t axis, int operation, double beta_high, double beta_low,
                   int empty, int threads) {
     const auto request = softmaxes::Request{static_cast<softmaxes::Operation>(operation), beta_high, beta_low,
-                                            static_cast<softmaxes::Empty>(empty), threads,
-                                            out.nbytes() >= stream_bytes && out.data() != x.data()};
+                                            static_cast<softmaxes::Empty>(empty), threads};
     const bool reduced = request.operation == softmaxes::Operation::logsumexp;
     const auto plan = softmaxes::make_plan(x.ndim(), x.shape_ptr(), x.stride_ptr(), out.stride_ptr(), axis, reduced);
     if (plan.rows() == 0 || (plan.columns == 0 && !reduced)) return 0;
@@ -61,7 +59,6 @@ void losses(const Matrix<T>& x, const Targets& target, const DoublesOut& out, st
     const double* scale = row_scale ? row_scale->data() : nullptr;
     const std::int64_t* labels = target.data();
     double* values = out.data();
-    const bool stream = gradient && gradient->nbytes() >= stream_bytes && to != from;
     const std::int64_t size = softmaxes::row_scratch<T>(n);
     const nb::gil_scoped_release unlocked;
     softmaxes::in_parallel(
@@ -69,7 +66,7 @@ void losses(const Matrix<T>& x, const Targets& target, const DoublesOut& out, st
             T* buffer = static_cast<T*>(softmaxes::scratch(static_cast<std::size_t>(size) * sizeof(T)));
             const softmaxes::Losses<T> job{from + begin * x_stride, x_stride, labels + begin, values + begin,
                                            to ? to + begin * g_stride : nullptr, g_stride,
-                                           scale ? scale + begin : nullptr, end - begin, n, stream, buffer, size};
+                                           scale ? scale + begin : nullptr, end - begin, n, buffer, size};
             if constexpr (sizeof(T) == 4) softmaxes::kernels().losses_f32(job);
             else softmaxes::kernels().losses_f64(job);
         });
@@ -79,6 +76,7 @@ void losses(const Matrix<T>& x, const Targets& target, const DoublesOut& out, st
 
 NB_MODULE(_native, m) {
     m.doc() = "Compiled kernels of softmaxes; use them through softmaxes.native.";
+    if (!softmaxes::add_quick(m.ptr())) throw nb::python_error();
     m.def("isa", [] { return std::string(softmaxes::kernels().name); }, "Return the instruction set in use.");
     m.def("available", &softmaxes::available, "Return the instruction sets that this processor runs, best first.");
     m.def("select", &softmaxes::select, "name"_a, "Use the named instruction set from now on; False if it is not there.");

@@ -27,13 +27,13 @@ template <class V>
 struct AsIs {
     Frame<V> frame;
     template <class P>
-    P term(const P& x) const { return exp_term(x, frame); }
+    SOFTMAXES_INLINE P term(const P& x, P* rest = nullptr) const { return exp_term<P>(x, frame, nullptr, rest); }
 };
 template <class V>
 struct Shifted {
     Frame<V> frame;
     template <class P>
-    P term(const P& x) const { return exp_term(sub(x, frame.shift), frame); }
+    SOFTMAXES_INLINE P term(const P& x, P* rest = nullptr) const { return exp_term<P>(sub(x, frame.shift), frame, nullptr, rest); }
 };
 template <class V>
 struct Tempered {
@@ -42,7 +42,7 @@ struct Tempered {
 
     // y + low = (x - maximum) * beta
     template <class P>
-    P exponent(const P& x, P& low) const {
+    SOFTMAXES_INLINE P exponent(const P& x, P& low) const {
         const P d = sub(x, maximum), back = sub(d, x);
         const P lost = sub(sub(x, sub(d, back)), add(back, maximum));
         const P y = mul(d, beta_high);
@@ -52,90 +52,98 @@ struct Tempered {
         return y;
     }
     template <class P>
-    P term(const P& x) const {
+    SOFTMAXES_INLINE P term(const P& x, P* rest = nullptr) const {
         P low;
         const P y = exponent(x, low);
-        return exp_term(y, frame, &low);
+        return exp_term<P>(y, frame, &low, rest);
     }
 };
 
+// What a pass over a row does besides summing.
+struct Pass {
+    bool careful, keep_terms, keep_top;
+};
+constexpr Pass fast_terms_top{false, true, true}, fast_top{false, false, true}, careful_terms{true, true, false},
+    careful_terms_top{true, true, true}, careful_top{true, false, true}, careful_sum{true, false, false};
+
 // Sum the terms of up to `chunk` entries; write them out and follow the maximum where asked.
-template <bool keep_terms, bool keep_top, class V, class View>
+template <Pass pass, class V, class View>
 inline Total sum_chunk(const typename V::scalar* x, std::int64_t n, const View& view, V& top,
                        typename V::scalar* terms) {
     constexpr int lanes = V::lanes, group = 4;
-    const V nothing = broadcast<V>(static_cast<typename V::scalar>(-infinity));
+    const V nothing = broadcast<V>(static_cast<typename V::scalar>(-infinity)), zero = broadcast<V>(0);
     Sum<V> sum;
     V tops[group] = {top, top, top, top};
     std::int64_t i = 0;
     for (; i + lanes * group <= n; i += lanes * group) {
         const auto v = side_by_side<V, group>([&](int g) { return load(x + i + g * lanes); });
-        const auto e = view.term(v);
+        Wide<V, group> rest;
+        const auto e = view.term(v, pass.careful ? &rest : nullptr);
 #pragma GCC unroll 4
         for (int g = 0; g < group; ++g) {
-            if (keep_top) tops[g] = max(v.v[g], tops[g]);
-            if (keep_terms) store(terms + i + g * lanes, e.v[g]);
+            if (pass.keep_top) tops[g] = max(v.v[g], tops[g]);
+            if (pass.keep_terms) store(terms + i + g * lanes, e.v[g]);
         }
-        sum.add_group(e);
+        if (pass.careful) sum.add_group(e, rest);
+        else sum.add_group(e);
     }
     if (i < n) {
-        Wide<V, group> e{broadcast<V>(0), broadcast<V>(0), broadcast<V>(0), broadcast<V>(0)};
-        const int rest = static_cast<int>(n - i);
-        for (int g = 0; g * lanes < rest; ++g) {
-            const int left = rest - g * lanes;
+        Wide<V, group> e{zero, zero, zero, zero}, rest = e;
+        const int left_over = static_cast<int>(n - i);
+        for (int g = 0; g * lanes < left_over; ++g) {
+            const int left = left_over - g * lanes;
             const bool whole = left >= lanes;
             const V v = whole ? load(x + i + g * lanes) : load_first(x + i + g * lanes, left, nothing);
-            if (keep_top) tops[g] = max(v, tops[g]);
-            e.v[g] = view.term(v);
-            if (!keep_terms) continue;
+            if (pass.keep_top) tops[g] = max(v, tops[g]);
+            e.v[g] = view.term(v, pass.careful ? &rest.v[g] : nullptr);
+            if (!pass.keep_terms) continue;
             if (whole) store(terms + i + g * lanes, e.v[g]);
             else store_first(terms + i + g * lanes, e.v[g], left);
         }
-        sum.add_group(e);
+        if (pass.careful) sum.add_group(e, rest);
+        else sum.add_group(e);
     }
-    if (keep_top) top = max(max(tops[0], tops[1]), max(tops[2], tops[3]));
+    if (pass.keep_top) top = max(max(tops[0], tops[1]), max(tops[2], tops[3]));
     return sum.fold();
 }
 
-template <bool keep_terms, bool keep_top, class V, class View>
+template <Pass pass, class V, class View>
 inline Total sum_terms(const typename V::scalar* x, std::int64_t n, const View& view, V& top,
                        typename V::scalar* terms) {
-    if (n <= chunk) return sum_chunk<keep_terms, keep_top, V>(x, n, view, top, terms);
+    if (n <= chunk) return sum_chunk<pass, V>(x, n, view, top, terms);
     Total total{0.0, 0.0};
     for (std::int64_t i = 0; i < n; i += chunk) {
         const std::int64_t m = n - i < chunk ? n - i : chunk;
-        total = merge(total, sum_chunk<keep_terms, keep_top, V>(x + i, m, view, top, terms + (keep_terms ? i : 0)));
+        total = merge(total, sum_chunk<pass, V>(x + i, m, view, top, terms + (pass.keep_terms ? i : 0)));
     }
     return total;
 }
+
+// Rows up to this length are summed with care at once: one of their terms is likely to rule.
+constexpr std::int64_t short_row = 64;
+// A term rules its row from this share on.
+constexpr double ruling_share = 0.125;
 
 // The sum without entry `left_out`: what log1p and p - 1 need when that entry carries nearly everything.
 template <class V, class View>
 inline Total sum_others(const typename V::scalar* x, std::int64_t n, std::int64_t left_out, const View& view) {
     V top = broadcast<V>(0);
-    const Total before = sum_terms<false, false, V>(x, left_out, view, top, nullptr);
-    const Total after = sum_terms<false, false, V>(x + left_out + 1, n - left_out - 1, view, top, nullptr);
+    const Total before = sum_terms<careful_sum, V>(x, left_out, view, top, nullptr);
+    const Total after = sum_terms<careful_sum, V>(x + left_out + 1, n - left_out - 1, view, top, nullptr);
     return merge(before, after);
 }
 
-// Below this share of the whole, a sum of the others is not to be had by subtraction.
-template <class T>
-constexpr double subtraction_limit = sizeof(T) == 4 ? 0x1p-22 : 0.5;
-
+// The sum of all but the entry `value`, which has the term its_term and is found only when it must be: where its share
+// is too large for a subtraction from the total.
 template <class V, class View>
-inline double others(const typename V::scalar* x, std::int64_t n, std::int64_t left_out, double its_term, Total total,
-                     const View& view) {
-    const double rest = (total.high - its_term) + total.low;
-    if (rest >= total.high * subtraction_limit<typename V::scalar>) return rest;
-    const Total exact = sum_others<V>(x, n, left_out, view);
-    return exact.high + exact.low;
-}
-
-template <class T>
-inline std::int64_t find_first(const T* x, std::int64_t n, T value) {
+inline double rest_of_row(const typename V::scalar* x, std::int64_t n, typename V::scalar value, double its_term,
+                          Total total, const View& view) {
+    constexpr double share = sizeof(typename V::scalar) == 4 ? ruling_share : 0.5;
+    if (its_term < total.high * share) return (total.high - its_term) + total.low;
     std::int64_t i = 0;
-    while (i < n && !(x[i] == value)) ++i;
-    return i;
+    while (!(x[i] == value)) ++i;
+    const Total exact = sum_others<V>(x, n, i, view);
+    return exact.high + exact.low;
 }
 
 // One term, as the vector code computes it.
@@ -169,34 +177,6 @@ inline Reciprocal<F64> reciprocal(F64, Total total, double factor) {
     return {broadcast<F64>(scaled), broadcast<F64>(__builtin_fma(high, factor, -scaled) + low * factor)};
 }
 
-template <class V>
-inline void divide_row(const typename V::scalar* terms, typename V::scalar* out, std::int64_t n, Reciprocal<V> r,
-                       bool streaming) {
-    constexpr int lanes = V::lanes;
-    std::int64_t i = 0;
-    if (streaming) {
-        const auto address = reinterpret_cast<std::uintptr_t>(out);
-        const std::int64_t head = static_cast<std::int64_t>((64 - address % 64) % 64 / sizeof(typename V::scalar));
-        if (head > 0 && head <= n) {
-            const V e = load_first(terms, static_cast<int>(head), broadcast<V>(0));
-            store_first(out, fma(e, r.high, mul(e, r.low)), static_cast<int>(head));
-            i = head;
-        }
-        for (; i + lanes <= n; i += lanes) {
-            const V e = load(terms + i);
-            stream(out + i, fma(e, r.high, mul(e, r.low)));
-        }
-    }
-    for (; i + lanes <= n; i += lanes) {
-        const V e = load(terms + i);
-        store(out + i, fma(e, r.high, mul(e, r.low)));
-    }
-    if (i < n) {
-        const V e = load_first(terms + i, static_cast<int>(n - i), broadcast<V>(0));
-        store_first(out + i, fma(e, r.high, mul(e, r.low)), static_cast<int>(n - i));
-    }
-}
-
 template <class V, class Function>
 inline void map_row(const typename V::scalar* x, typename V::scalar* out, std::int64_t n, Function f) {
     std::int64_t i = 0;
@@ -205,6 +185,11 @@ inline void map_row(const typename V::scalar* x, typename V::scalar* out, std::i
         const int left = static_cast<int>(n - i);
         store_first(out + i, f(load_first(x + i, left, broadcast<V>(0))), left);
     }
+}
+
+template <class V>
+inline void divide_row(const typename V::scalar* terms, typename V::scalar* out, std::int64_t n, Reciprocal<V> r) {
+    map_row<V>(terms, out, n, [&](V e) { return fma(e, r.high, mul(e, r.low)); });
 }
 
 template <class T>
@@ -244,13 +229,13 @@ inline void finish_single(const Rows<typename V::scalar>& job, const typename V:
     V top = broadcast<V>(0);
     if (job.operation == Operation::softmax) {
         T* terms = n <= job.scratch_size ? job.scratch : out;
-        const Total total = sum_terms<true, false, V>(x, n, view, top, terms);
-        divide_row<V>(terms, out, n, reciprocal(V{}, total, 1.0), job.stream);
+        const Total total = sum_terms<careful_terms, V>(x, n, view, top, terms);
+        divide_row<V>(terms, out, n, reciprocal(V{}, total, 1.0));
         return;
     }
-    const Total total = sum_terms<false, false, V>(x, n, view, top, nullptr);
+    const Total total = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
     const double its_term = one_term<V>(maximum, view);
-    const double rest = others<V>(x, n, find_first(x, n, maximum), its_term, total, view);
+    const double rest = rest_of_row<V>(x, n, maximum, its_term, total, view);
     const double log_sum = log1p(rest / its_term);
     if (job.operation == Operation::logsumexp) {
         *out = static_cast<T>(static_cast<double>(maximum) + log_sum);
@@ -346,8 +331,7 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
     const std::ptrdiff_t terms_stride = in_place ? padded : job.out_stride;
     if (!plain || (soft && in_place && padded > job.scratch_size)) {
         for (std::int64_t row = 0; row < job.rows; ++row) alone(row);
-        if (job.stream) stream_fence();
-        return without;
+            return without;
     }
     const AsIs<V> view{plain_frame<V>()};
     const double least = smallest_plain_sum<V>();
@@ -357,45 +341,47 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
     for (std::int64_t first = 0; first < job.rows; first += size) {
         const int count = static_cast<int>(job.rows - first < size ? job.rows - first : size);
         Total totals[lanes];
+        V row_tops[lanes];
+        alignas(64) T tops[lanes], top_terms[lanes];
+        T* const terms = soft ? terms_of + (in_place ? 0 : first * terms_stride) : nullptr;
+        for (int r = 0; r < lanes; ++r) row_tops[r] = broadcast<V>(static_cast<T>(-infinity));
+        for (int r = 0; r < count; ++r) {
+            const T* x = job.x + (first + r) * job.x_stride;
+            if (soft) {
+                T* to = terms + r * terms_stride;
+                totals[r] = n <= short_row ? sum_terms<careful_terms_top, V>(x, n, view, row_tops[r], to)
+                                           : sum_terms<fast_terms_top, V>(x, n, view, row_tops[r], to);
+            } else {
+                totals[r] = n <= short_row ? sum_terms<careful_top, V>(x, n, view, row_tops[r], nullptr)
+                                           : sum_terms<fast_top, V>(x, n, view, row_tops[r], nullptr);
+            }
+        }
+        const V largest = largest_lanes(row_tops);
+        store(tops, largest);
+        store(top_terms, view.term(largest));
+        bool single[lanes];
+        for (int r = 0; r < count; ++r)
+            single[r] = !(tops[r] <= C::plain_high && totals[r].high >= least && totals[r].high < infinity);
         if (soft) {
-            T* const terms = terms_of + (in_place ? 0 : first * terms_stride);
-            V top = broadcast<V>(static_cast<T>(-infinity));
-            for (int r = 0; r < count; ++r)
-                totals[r] = sum_terms<true, true, V>(job.x + (first + r) * job.x_stride, n, view, top,
-                                                     terms + r * terms_stride);
-            const bool low_enough = largest_lane(top) <= C::plain_high;
-            bool single[lanes];
             for (int r = 0; r < count; ++r) {
-                single[r] = !(low_enough && totals[r].high >= least && totals[r].high < infinity);
                 if (single[r]) continue;
+                if (n > short_row && top_terms[r] >= totals[r].high * ruling_share)
+                    totals[r] = sum_terms<careful_sum, V>(job.x + (first + r) * job.x_stride, n, view, row_tops[r],
+                                                          nullptr);
                 divide_row<V>(terms + r * terms_stride, job.out + (first + r) * job.out_stride, n,
-                              reciprocal(V{}, totals[r], 1.0), false);
+                              reciprocal(V{}, totals[r], 1.0));
             }
             for (int r = 0; r < count; ++r)
                 if (single[r]) alone(first + r);
             continue;
         }
-        alignas(64) T tops[lanes] = {};
-        alignas(64) T terms[lanes];
         alignas(64) double rest[16] = {}, its_term[16], log_sum[16];
-        for (int r = 0; r < count; ++r) {
-            V top = broadcast<V>(static_cast<T>(-infinity));
-            totals[r] = sum_terms<false, true, V>(job.x + (first + r) * job.x_stride, n, view, top, nullptr);
-            tops[r] = largest_lane(top);
-        }
-        store(terms, view.term(load(tops)));
-        bool single[lanes];
         for (int r = 0; r < 16; ++r) its_term[r] = 1.0;
         for (int r = 0; r < count; ++r) {
-            single[r] = !(tops[r] <= C::plain_high && totals[r].high >= least && totals[r].high < infinity);
             if (single[r]) continue;
             const T* x = job.x + (first + r) * job.x_stride;
-            its_term[r] = static_cast<double>(terms[r]);
-            rest[r] = (totals[r].high - its_term[r]) + totals[r].low;
-            if (rest[r] < totals[r].high * subtraction_limit<T>) {
-                const Total exact = sum_others<V>(x, n, find_first(x, n, tops[r]), view);
-                rest[r] = exact.high + exact.low;
-            }
+            its_term[r] = static_cast<double>(top_terms[r]);
+            rest[r] = rest_of_row<V>(x, n, tops[r], its_term[r], totals[r], view);
         }
         log_sums(rest, its_term, log_sum, count);
         for (int r = 0; r < count; ++r) {
@@ -410,7 +396,6 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
             }
         }
     }
-    if (job.stream) stream_fence();
     return without;
 }
 
@@ -422,13 +407,13 @@ inline void finish_loss(const Losses<typename V::scalar>& job, std::int64_t row,
     using T = typename V::scalar;
     const std::int64_t n = job.columns, y = job.target[row];
     const double top_term = one_term<V>(maximum, view);
-    const double rest = others<V>(x, n, find_first(x, n, maximum), top_term, total, view);
+    const double rest = rest_of_row<V>(x, n, maximum, top_term, total, view);
     job.losses[row] = log1p(rest / top_term) + (static_cast<double>(maximum) - static_cast<double>(x[y]));
     if (!job.gradient) return;
     T* out = job.gradient + row * job.gradient_stride;
     const double scale = job.row_scale ? job.row_scale[row] : 1.0;
-    const double y_rest = x[y] == maximum ? rest : others<V>(x, n, y, one_term<V>(x[y], view), total, view);
-    divide_row<V>(terms, out, n, reciprocal(V{}, total, scale), job.stream);
+    const double y_rest = x[y] == maximum ? rest : rest_of_row<V>(x, n, x[y], one_term<V>(x[y], view), total, view);
+    divide_row<V>(terms, out, n, reciprocal(V{}, total, scale));
     out[y] = static_cast<T>(-scale * (y_rest / (total.high + total.low)));
 }
 
@@ -458,18 +443,18 @@ inline void single_loss(const Losses<typename V::scalar>& job, std::int64_t row)
     V top = broadcast<V>(0);
     T* terms = out && n <= job.scratch_size ? job.scratch : out;
     if (!out) {
-        finish_loss<V>(job, row, x, maximum, sum_terms<false, false, V>(x, n, view, top, nullptr), view, terms);
+        finish_loss<V>(job, row, x, maximum, sum_terms<careful_sum, V>(x, n, view, top, nullptr), view, terms);
     } else if (terms != out || out != x) {
-        finish_loss<V>(job, row, x, maximum, sum_terms<true, false, V>(x, n, view, top, terms), view, terms);
+        finish_loss<V>(job, row, x, maximum, sum_terms<careful_terms, V>(x, n, view, top, terms), view, terms);
     } else {
         // in place and too long for the scratch: everything that reads the logits comes before they are overwritten
         Losses<T> value = job;
         value.gradient = nullptr;
-        const Total total = sum_terms<false, false, V>(x, n, view, top, nullptr);
+        const Total total = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
         finish_loss<V>(value, row, x, maximum, total, view, nullptr);
-        const double y_rest = others<V>(x, n, y, one_term<V>(x[y], view), total, view);
-        sum_terms<true, false, V>(x, n, view, top, out);
-        divide_row<V>(out, out, n, reciprocal(V{}, total, scale), job.stream);
+        const double y_rest = rest_of_row<V>(x, n, x[y], one_term<V>(x[y], view), total, view);
+        sum_terms<careful_terms, V>(x, n, view, top, out);
+        divide_row<V>(out, out, n, reciprocal(V{}, total, scale));
         out[y] = static_cast<T>(-scale * (y_rest / (total.high + total.low)));
     }
 }
@@ -484,26 +469,32 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
     const double least = smallest_plain_sum<V>();
     if (job.gradient && padded > job.scratch_size) {
         for (std::int64_t row = 0; row < job.rows; ++row) single_loss<V>(job, row);
-        if (job.stream) stream_fence();
-        return;
+            return;
     }
     std::int64_t size = job.gradient ? job.scratch_size / padded : lanes;
     if (size > lanes) size = lanes;
     for (std::int64_t first = 0; first < job.rows; first += size) {
         const int count = static_cast<int>(job.rows - first < size ? job.rows - first : size);
         Total totals[lanes];
-        alignas(64) T tops[lanes] = {}, targets[lanes] = {};
-        alignas(64) T terms[lanes], target_terms[lanes];
+        V row_tops[lanes];
+        alignas(64) T tops[lanes], targets[lanes] = {}, top_terms[lanes], target_terms[lanes];
         alignas(64) double rest[16] = {}, its_term[16], log_sum[16];
+        for (int r = 0; r < lanes; ++r) row_tops[r] = broadcast<V>(static_cast<T>(-infinity));
         for (int r = 0; r < count; ++r) {
             const T* x = job.x + (first + r) * job.x_stride;
-            V top = broadcast<V>(static_cast<T>(-infinity));
-            totals[r] = job.gradient ? sum_terms<true, true, V>(x, n, view, top, job.scratch + r * padded)
-                                     : sum_terms<false, true, V>(x, n, view, top, nullptr);
-            tops[r] = largest_lane(top);
+            T* to = job.scratch + r * padded;
+            if (job.gradient) {
+                totals[r] = n <= short_row ? sum_terms<careful_terms_top, V>(x, n, view, row_tops[r], to)
+                                           : sum_terms<fast_terms_top, V>(x, n, view, row_tops[r], to);
+            } else {
+                totals[r] = n <= short_row ? sum_terms<careful_top, V>(x, n, view, row_tops[r], nullptr)
+                                           : sum_terms<fast_top, V>(x, n, view, row_tops[r], nullptr);
+            }
             targets[r] = x[job.target[first + r]];
         }
-        store(terms, view.term(load(tops)));
+        const V largest = largest_lanes(row_tops);
+        store(tops, largest);
+        store(top_terms, view.term(largest));
         store(target_terms, view.term(load(targets)));
         for (int r = 0; r < 16; ++r) its_term[r] = 1.0;
         bool single[lanes];
@@ -511,12 +502,10 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
             single[r] = !(tops[r] <= C::plain_high && totals[r].high >= least && totals[r].high < infinity);
             if (single[r]) continue;
             const T* x = job.x + (first + r) * job.x_stride;
-            its_term[r] = static_cast<double>(terms[r]);
-            rest[r] = (totals[r].high - its_term[r]) + totals[r].low;
-            if (rest[r] < totals[r].high * subtraction_limit<T>) {
-                const Total exact = sum_others<V>(x, n, find_first(x, n, tops[r]), view);
-                rest[r] = exact.high + exact.low;
-            }
+            its_term[r] = static_cast<double>(top_terms[r]);
+            if (n > short_row && its_term[r] >= totals[r].high * ruling_share)
+                totals[r] = sum_terms<careful_sum, V>(x, n, view, row_tops[r], nullptr);
+            rest[r] = rest_of_row<V>(x, n, tops[r], its_term[r], totals[r], view);
         }
         log_sums(rest, its_term, log_sum, count);
         for (int r = 0; r < count; ++r) {
@@ -532,13 +521,13 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
             const double scale = job.row_scale ? job.row_scale[row] : 1.0;
             const double y_rest = targets[r] == tops[r]
                                       ? rest[r]
-                                      : others<V>(x, n, y, static_cast<double>(target_terms[r]), totals[r], view);
+                                      : rest_of_row<V>(x, n, targets[r], static_cast<double>(target_terms[r]),
+                                                       totals[r], view);
             T* out = job.gradient + row * job.gradient_stride;
-            divide_row<V>(job.scratch + r * padded, out, n, reciprocal(V{}, totals[r], scale), job.stream);
+            divide_row<V>(job.scratch + r * padded, out, n, reciprocal(V{}, totals[r], scale));
             out[y] = static_cast<T>(-scale * (y_rest / (totals[r].high + totals[r].low)));
         }
     }
-    if (job.stream) stream_fence();
 }
 
 // ---- a tile of columns to rows, and back ----

@@ -1,7 +1,10 @@
 // Sums in one order, fixed by the length alone: lanes, then a tree over the lanes, then chunks in row order.
 //
-// float32 terms are added in float64: nothing worth counting is lost. float64 terms are added in a tree of four vectors
-// (two roundings), and the trees by an error-free addition per lane: the sum is within 2.1 * 2^-53 of the exact one.
+// float32 terms are added four vectors at a time in float32, the sums of four in float64. That is good while no term
+// rules the row (the errors are many and small); a row with a ruling term is summed again with care: every term in
+// float64 together with what its rounding took.
+// float64 terms are added in a tree of four vectors (two roundings), and the trees by an error-free addition per lane:
+// the sum is within 2.1 * 2^-53 of that of the terms. Careful or not is the same there.
 #pragma once
 
 #include <cstdint>
@@ -31,16 +34,23 @@ struct Sum;
 template <>
 struct Sum<F32> {
     F64 low = broadcast<F64>(0), high = broadcast<F64>(0);
+    F32 rest = broadcast<F32>(0);
 
-    void add_group(const Wide<F32, 4>& e) {
+    SOFTMAXES_INLINE void add_group(const Wide<F32, 4>& e) {
+        const F32 sum = add(add(e.v[0], e.v[1]), add(e.v[2], e.v[3]));
+        low = add(low, low_half(sum));
+        high = add(high, high_half(sum));
+    }
+    SOFTMAXES_INLINE void add_group(const Wide<F32, 4>& e, const Wide<F32, 4>& lost) {
         const F64 a = add(low_half(e.v[0]), low_half(e.v[1])), b = add(low_half(e.v[2]), low_half(e.v[3]));
         const F64 c = add(high_half(e.v[0]), high_half(e.v[1])), d = add(high_half(e.v[2]), high_half(e.v[3]));
         low = add(low, add(a, b));
         high = add(high, add(c, d));
+        rest = add(rest, add(add(lost.v[0], lost.v[1]), add(lost.v[2], lost.v[3])));
     }
-    Total fold() const {
+    SOFTMAXES_INLINE Total fold() const {
         double s[8];
-        store(s, add(low, high));
+        store(s, add(add(low, low_half(rest)), add(high, high_half(rest))));
         return {((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])), 0.0};
     }
 };
@@ -49,13 +59,14 @@ template <>
 struct Sum<F64> {
     F64 sum = broadcast<F64>(0), error = broadcast<F64>(0);
 
-    void add_group(const Wide<F64, 4>& e) {
+    SOFTMAXES_INLINE void add_group(const Wide<F64, 4>& e) {
         const F64 g = add(add(e.v[0], e.v[1]), add(e.v[2], e.v[3]));
         const F64 s = add(sum, g), t = sub(s, sum);
         error = add(error, add(sub(sum, sub(s, t)), sub(g, t)));
         sum = s;
     }
-    Total fold() const {
+    SOFTMAXES_INLINE void add_group(const Wide<F64, 4>& e, const Wide<F64, 4>&) { add_group(e); }
+    SOFTMAXES_INLINE Total fold() const {
         double s[8], e[8];
         store(s, sum);
         store(e, error);
@@ -66,11 +77,13 @@ struct Sum<F64> {
     }
 };
 
-template <class T>
-inline T largest(const T* v, int n) {
-    T m = v[0];
-    for (int i = 1; i < n; ++i) m = v[i] > m ? v[i] : m;
-    return m;
+// Lane r of the result is the largest lane of tops[r]: one transposition instead of as many folds as rows.
+template <class V>
+inline V largest_lanes(V (&tops)[V::lanes]) {
+    transpose(tops);
+    for (int width = V::lanes / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; ++i) tops[i] = max(tops[i], tops[i + width]);
+    return tops[0];
 }
 
 template <class V>

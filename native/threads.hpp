@@ -3,13 +3,16 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace softmaxes {
 
-// Call f(begin, end) on contiguous parts of 0..count, one a thread; boundaries are multiples of `grain`.
+// Call f(begin, end) on contiguous parts of 0..count, one a thread; boundaries are multiples of `grain`. An exception
+// in any part is thrown here once all have ended; a part whose thread cannot start is done by the caller.
 template <class Function>
 void in_parallel(std::int64_t count, std::int64_t grain, int threads, const Function& f) {
     const std::int64_t grains = (count + grain - 1) / grain;
@@ -18,12 +21,27 @@ void in_parallel(std::int64_t count, std::int64_t grain, int threads, const Func
         f(std::int64_t{0}, count);
         return;
     }
-    const auto bound = [&](std::int64_t p) { return p == parts ? count : grains * p / parts * grain; };
+    std::vector<std::exception_ptr> errors(static_cast<std::size_t>(parts));
+    const auto do_part = [&](std::int64_t p) noexcept {
+        try {
+            f(grains * p / parts * grain, p + 1 == parts ? count : grains * (p + 1) / parts * grain);
+        } catch (...) {
+            errors[static_cast<std::size_t>(p)] = std::current_exception();
+        }
+    };
     std::vector<std::thread> others;
     others.reserve(static_cast<std::size_t>(parts - 1));
-    for (std::int64_t p = 1; p < parts; ++p) others.emplace_back([&, p] { f(bound(p), bound(p + 1)); });
-    f(bound(0), bound(1));
+    for (std::int64_t p = 1; p < parts; ++p) {
+        try {
+            others.emplace_back(do_part, p);
+        } catch (const std::system_error&) {
+            do_part(p);
+        }
+    }
+    do_part(0);
     for (auto& thread : others) thread.join();
+    for (const auto& error : errors)
+        if (error) std::rethrow_exception(error);
 }
 
 // 64-byte aligned memory that grows and stays with its thread, so that a call does not pay for fresh pages.

@@ -61,16 +61,6 @@ inline void store_first(double* p, F64 x, int n) {
     _mm256_maskstore_pd(p, first64(n), x.a);
     _mm256_maskstore_pd(p + 4, first64(n - 4), x.b);
 }
-// Past the caches, a plain store would first read the line that it overwrites.
-inline void stream(float* p, F32 x) {
-    _mm256_stream_ps(p, x.a);
-    _mm256_stream_ps(p + 8, x.b);
-}
-inline void stream(double* p, F64 x) {
-    _mm256_stream_pd(p, x.a);
-    _mm256_stream_pd(p + 4, x.b);
-}
-inline void stream_fence() { _mm_sfence(); }
 
 inline F32 add(F32 x, F32 y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
 inline F64 add(F64 x, F64 y) { return {_mm256_add_pd(x.a, y.a), _mm256_add_pd(x.b, y.b)}; }

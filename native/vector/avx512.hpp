@@ -37,10 +37,6 @@ inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline void store(double* p, F64 a) { _mm512_storeu_pd(p, a.v); }
 inline void store_first(float* p, F32 a, int n) { _mm512_mask_storeu_ps(p, first16(n), a.v); }
 inline void store_first(double* p, F64 a, int n) { _mm512_mask_storeu_pd(p, first8(n), a.v); }
-// Past the caches, a plain store would first read the line that it overwrites (measured: 24.7 against 37.3 GB/s).
-inline void stream(float* p, F32 a) { _mm512_stream_ps(p, a.v); }
-inline void stream(double* p, F64 a) { _mm512_stream_pd(p, a.v); }
-inline void stream_fence() { _mm_sfence(); }
 
 inline F32 add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline F64 add(F64 a, F64 b) { return {_mm512_add_pd(a.v, b.v)}; }

@@ -52,9 +52,6 @@ template <Vector V>
 inline void store_first(typename V::scalar* p, V a, int n) {
     for (int i = 0; i < n; ++i) p[i] = a.v[i];
 }
-template <Vector V>
-inline void stream(typename V::scalar* p, V a) { store(p, a); }
-inline void stream_fence() {}
 
 template <Vector V>
 inline V add(V a, V b) { return each<V>([&](int i) { return a.v[i] + b.v[i]; }); }

@@ -23,3 +23,8 @@ def losses_f32(x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), dev
 
 def losses_f64(x: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu', writable=False)], target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu')] | None, row_scale: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, threads: int) -> None:
     """Write cross-entropy losses and gradients of float64 rows."""
+
+def quick(operation: int, x: object, axis: object, out: object, threads: int) -> object:
+    """
+    Return an operation on a plain array with every option at its default, or None if it is not one.
+    """

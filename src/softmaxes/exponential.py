@@ -84,8 +84,8 @@ def softmax(
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
-    if where is None and out is None and base is None and threads is None and temperature == 1 and empty == "nan":
-        result = native.quick(0, x, axis)
+    if where is None and base is None and temperature == 1 and empty == "nan":
+        result = native.quick(0, x, axis, out, threads)
         if result is not None:
             return result
     return _map("softmax", x, axis, inverse_temperature(temperature, base), where, empty, out, threads)
@@ -118,8 +118,8 @@ def log_softmax(
     >>> float(sm.log_softmax([0.0, -40.0])[0])
     -4.248354255291589e-18
     """
-    if where is None and out is None and base is None and threads is None and temperature == 1 and empty == "nan":
-        result = native.quick(1, x, axis)
+    if where is None and base is None and temperature == 1 and empty == "nan":
+        result = native.quick(1, x, axis, out, threads)
         if result is not None:
             return result
     return _map("log_softmax", x, axis, inverse_temperature(temperature, base), where, empty, out, threads)
@@ -212,6 +212,10 @@ def logsumexp(
     >>> sm.logsumexp([1.0, 1.0], weights=[1.0, -1.0], return_sign=True)
     (np.float64(-inf), np.float64(0.0))
     """
+    if weights is None and where is None and not keepdims and not return_sign:
+        quick = native.quick(2, x, axis, None, threads)
+        if quick is not None:
+            return quick
     ready = as_floating(x)
     xp = ready.xp
     plan = layout(ready.values, axis, xp)
@@ -338,7 +342,7 @@ def kl_divergence(
     beta = inverse_temperature(temperature, base)
     first, second = as_floating(a, "a"), as_floating(b, "b")
     xp = second.xp if first.xp is np else first.xp
-    left, right = xp.asarray(first.values), xp.asarray(second.values)
+    left, right = (v.values if v.xp is xp else xp.asarray(v.values) for v in (first, second))
     dtype = xp.result_type(left.dtype, right.dtype)
     result_dtype = first.result_dtype if first.result_dtype == second.result_dtype else dtype
     shape = np.broadcast_shapes(tuple(left.shape), tuple(right.shape))

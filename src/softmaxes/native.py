@@ -85,21 +85,12 @@ def rows(
     )
 
 
-def quick(operation: int, x: Array, axis: object) -> Array | None:
-    """Return softmax (0) or log_softmax (1) of a plain array with every option at its default, None if it is not one.
+def quick(operation: int, x: object, axis: object, out: object, threads: int | None) -> Array | None:
+    """Return an operation on a plain array with every option at its default, or None if it is not one.
 
-    The shortest way from a small array to its result: nothing is looked at twice.
+    The shortest way from a small array to its result, and from a large one to memory that is already warm.
     """
-    if type(x) is not np.ndarray or x.dtype not in _DIRECT or type(axis) is not int:
-        return None
-    ndim = x.ndim
-    if axis < 0:
-        axis += ndim
-    if not 0 <= axis < ndim:
-        return None
-    out = np.empty_like(x)
-    _native.rows(x, out, axis, operation, 1.0, 0.0, 0, _THREADS)
-    return out
+    return _native.quick(operation, x, axis, out, _THREADS if threads is None else threads_for(threads))
 
 
 def cross_entropy_rows(
