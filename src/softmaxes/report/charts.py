@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
+import numpy as np
+from numpy.typing import NDArray
 
 from softmaxes.report.evidence import Evidence, Reliability, Training
 
@@ -13,6 +15,8 @@ __all__ = ["coefficients", "confidence", "confusion", "objective", "reliability"
 BLUE, ORANGE, INK, MUTED = "var(--blue)", "var(--orange)", "var(--ink)", "var(--muted)"
 # Beyond this many classes the matrix shows those that are confused most.
 MAX_MATRIX = 120
+# Up to this many, the matrix keeps the classes' own order and shows counts.
+FEW_CLASSES = 12
 
 
 def reliability(evidence: Evidence) -> dict[str, Any]:
@@ -35,8 +39,15 @@ def reliability(evidence: Evidence) -> dict[str, Any]:
         legend=alt.Legend(title=None, orient="top") if len(series) > 1 else None,
     )
     unit = alt.Scale(domain=[0, 1])
-    x = alt.X("confidence:Q", scale=unit, title="confidence: the probability it stated", axis=alt.Axis(format="%"))
-    y = alt.Y("frequency:Q", scale=unit, title="frequency: how often it was right", axis=alt.Axis(format="%"))
+    x = alt.X(
+        "confidence:Q",
+        scale=unit,
+        title="confidence: the probability it stated",
+        axis=alt.Axis(format="%", tickCount=5),
+    )
+    y = alt.Y(
+        "frequency:Q", scale=unit, title="frequency: how often it was right", axis=alt.Axis(format="%", tickCount=5)
+    )
     tooltip = [
         alt.Tooltip("series:N"),
         alt.Tooltip("confidence:Q", format=".1%"),
@@ -48,9 +59,12 @@ def reliability(evidence: Evidence) -> dict[str, Any]:
     diagonal = alt.Data(values=[{"confidence": 0, "frequency": 0}, {"confidence": 1, "frequency": 1}])
     ideal = alt.Chart(diagonal).mark_line(stroke=MUTED, strokeDash=[4, 4], strokeWidth=1).encode(x=x, y=y)
     base = alt.Chart(alt.Data(values=rows))
-    bars = base.mark_rule(strokeWidth=1.5, opacity=0.55).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour)
-    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
-    dots = base.mark_point(filled=True, opacity=1, size=64).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
+    bars = base.mark_rule(strokeWidth=1.25, opacity=0.5).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour)
+    line = base.mark_line(strokeWidth=1.25, opacity=0.7).encode(x=x, y=y, color=colour)
+    size = alt.Size("share:Q", scale=alt.Scale(domain=[0, 0.4], range=[20, 260], clamp=True), legend=None)
+    dots = base.mark_point(filled=True, opacity=1).encode(
+        x=x, y=y, color=colour, shape=shape, size=size, tooltip=tooltip
+    )
     return _spec(alt.layer(ideal, bars, line, dots))
 
 
@@ -71,17 +85,22 @@ def _bin_rows(name: str, curve: Reliability) -> list[dict[str, Any]]:
 
 def confidence(evidence: Evidence) -> dict[str, Any]:
     """Return how the rows are spread over confidence."""
-    rows = []
-    for b in evidence.reliability.bins:
-        left = min(int(b.confidence * 15), 14) / 15
-        rows.append({"from": round(left, 4), "to": round(left + 1 / 15, 4), "share": round(b.share, 5)})
+    shares = evidence.reliability.histogram
+    rows = [
+        {"from": round(i / len(shares), 4), "to": round((i + 1) / len(shares), 4), "share": round(share, 5)}
+        for i, share in enumerate(shares)
+        if share
+    ]
     chart = (
         alt.Chart(alt.Data(values=rows))
-        .mark_bar(fill=BLUE, opacity=0.75, stroke="var(--page)", strokeWidth=1)
+        .mark_rect(fill=BLUE, stroke="var(--page)", strokeWidth=1)
         .encode(
-            x=alt.X("from:Q", scale=alt.Scale(domain=[0, 1]), title="confidence", axis=alt.Axis(format="%")),
+            x=alt.X(
+                "from:Q", scale=alt.Scale(domain=[0, 1]), title="confidence", axis=alt.Axis(format="%", tickCount=5)
+            ),
             x2="to:Q",
-            y=alt.Y("share:Q", title="rows", axis=alt.Axis(format="%", tickCount=3)),
+            y=alt.Y("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=3)),
+            y2=alt.datum(0),
             tooltip=[
                 alt.Tooltip("from:Q", format=".0%"),
                 alt.Tooltip("to:Q", format=".0%"),
@@ -93,16 +112,35 @@ def confidence(evidence: Evidence) -> dict[str, Any]:
 
 
 def shown_classes(evidence: Evidence) -> list[int]:
-    """Return the classes in the matrix: all, or those with the most mistakes, in their own order."""
-    if len(evidence.classes) <= MAX_MATRIX:
-        return list(range(len(evidence.classes)))
-    wrong = dict.fromkeys(range(len(evidence.classes)), 0.0)
+    """Return the classes of the matrix in order: all, or those with the most mistakes.
+
+    Many classes are ordered so that those taken for one another are neighbours.
+    """
+    k = len(evidence.classes)
+    mixed = np.zeros((k, k)) if k <= MAX_MATRIX else None
+    wrong = np.zeros(k)
     for truth, given, weight in evidence.confusion.pairs:
         if truth != given:
-            wrong[truth] += weight
-            wrong[given] += weight
-    worst = sorted(wrong, key=lambda k: (-wrong[k], k))[:MAX_MATRIX]
-    return sorted(worst)
+            wrong[[truth, given]] += weight
+            if mixed is not None:
+                mixed[[truth, given], [given, truth]] += weight / evidence.per_class[truth].came
+    if mixed is None:
+        worst: list[int] = np.argsort(-wrong, kind="stable")[:MAX_MATRIX].tolist()
+        return sorted(worst)
+    return _neighbours(mixed) if k > FEW_CLASSES else list(range(k))
+
+
+def _neighbours(mixed: NDArray[np.float64]) -> list[int]:
+    """Return an order that puts strongly linked nodes side by side: along the Fiedler vector of their graph."""
+    linked = mixed + mixed.max() / len(mixed) ** 2 + 1e-12  # a weak link from each to each keeps the graph in one piece
+    np.fill_diagonal(linked, 0.0)
+    root = np.sqrt(linked.sum(axis=1))
+    _, vectors = np.linalg.eigh(np.eye(len(linked)) - linked / np.outer(root, root))
+    fiedler = np.round(vectors[:, 1] / root, 12)
+    if fiedler[np.argmax(np.abs(fiedler) > 1e-9)] > 0:  # the sign is arbitrary: fix it
+        fiedler = -fiedler
+    order: list[int] = np.argsort(fiedler, kind="stable").tolist()
+    return order
 
 
 def confusion(evidence: Evidence) -> dict[str, Any]:
@@ -122,12 +160,15 @@ def confusion(evidence: Evidence) -> dict[str, Any]:
         for truth, given, weight in evidence.confusion.pairs
         if truth in place and given in place and came[truth]
     ]
-    few = len(chosen) <= 12
-    axis = alt.Axis(labelOverlap="greedy", labelLimit=90, ticks=False, domain=False, labelPadding=6)
-    x = alt.X("given:N", sort=labels, title="given class", axis=axis, scale=alt.Scale(domain=labels))
-    y = alt.Y("truth:N", sort=labels, title="true class", axis=axis, scale=alt.Scale(domain=labels))
+    few = len(chosen) <= FEW_CLASSES
+    look: dict[str, Any] = {"labelOverlap": "greedy", "labelLimit": 90, "ticks": False, "domain": False}
+    flat = max(map(len, labels)) * len(labels) <= 40
+    x_axis = alt.Axis(**look, labelPadding=6, labelAngle=0 if flat else -90)
+    x = alt.X("given:N", sort=labels, title="given class", axis=x_axis, scale=alt.Scale(domain=labels))
+    y_axis = alt.Axis(**look, labelPadding=6)
+    y = alt.Y("truth:N", sort=labels, title="true class", axis=y_axis, scale=alt.Scale(domain=labels))
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y)
-    cells = base.mark_rect(stroke="var(--page)", strokeWidth=2 if few else 0.5).encode(
+    cells = base.mark_rect(stroke="var(--page)", strokeWidth=2 if few else 0).encode(
         color=alt.Color(
             "kind:N",
             scale=alt.Scale(domain=["right", "wrong"], range=[BLUE, ORANGE]),
@@ -135,7 +176,7 @@ def confusion(evidence: Evidence) -> dict[str, Any]:
         ),
         # The square root keeps rare confusions visible beside the diagonal.
         opacity=alt.Opacity(
-            "share:Q", scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.06, 1] if few else [0.15, 1]), legend=None
+            "share:Q", scale=alt.Scale(type="sqrt", domain=[0, 1], range=[0.06, 1] if few else [0.35, 1]), legend=None
         ),
         tooltip=[
             alt.Tooltip("truth:N", title="true"),
@@ -193,10 +234,10 @@ def suboptimality(training: Training) -> dict[str, Any]:
             axis=alt.Axis(format=".0e", tickCount=6),
         ),
         color=alt.Color("series:N", scale=alt.Scale(domain=names, range=[BLUE, ORANGE]), legend=legend),
-        strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=[[1, 0], [5, 3]]), legend=legend),
+        shape=alt.Shape("series:N", scale=alt.Scale(domain=names, range=["circle", "diamond"]), legend=legend),
         tooltip=["series:N", alt.Tooltip("passes:Q", format=".3~g"), alt.Tooltip("value:Q", format=".2e")],
     )
-    return _spec(base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=24, filled=True)))
+    return _spec(alt.layer(base.mark_line(strokeWidth=2), base.mark_point(filled=True, size=30, opacity=1)))
 
 
 def coefficients() -> dict[str, Any]:
@@ -205,13 +246,14 @@ def coefficients() -> dict[str, Any]:
         y=alt.Y("feature:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, ticks=False, domain=False)),
     )
     colour = alt.condition("datum.value > 0", alt.value(BLUE), alt.value(ORANGE))
-    zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(stroke=MUTED).encode(x=alt.X("at:Q"))
-    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", color=colour)
+    title = "coefficient (feature brought to spread 1)"
+    zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(stroke=MUTED).encode(x=alt.X("at:Q", title=title))
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q", color=colour)
     stems = base.mark_rule(strokeWidth=1, strokeDash=[2, 3]).encode(
-        x=alt.X("value:Q", title="coefficient"), x2=alt.datum(0), color=colour
+        x=alt.X("value:Q", title=title), x2=alt.datum(0), color=colour
     )
     dots = base.mark_point(filled=True, size=80, opacity=1).encode(
-        x=alt.X("value:Q", title="coefficient (feature brought to spread 1)"),
+        x=alt.X("value:Q", title=title),
         color=colour,
         shape=alt.condition("datum.value > 0", alt.value("circle"), alt.value("diamond")),
         tooltip=[
@@ -240,10 +282,11 @@ def _spec(chart: Any) -> dict[str, Any]:
             "titleFontWeight": "normal",
             "labelFontSize": 12,
             "titleFontSize": 12,
+            "labelFlush": False,
             "gridColor": "var(--rule)",
             "domainColor": "var(--rule)",
             "tickColor": "var(--rule)",
         },
-        "legend": {"labelColor": INK, "labelFontSize": 12, "symbolStrokeWidth": 2},
+        "legend": {"labelColor": INK, "labelFontSize": 12, "symbolOpacity": 1},
     }
     return spec

@@ -38,6 +38,8 @@ VERSION = 1
 # The largest entries of a confusion matrix that are kept, and coefficients for each class: a page has an end.
 MAX_CONFUSIONS = 20_000
 MAX_COEFFICIENTS = 12
+# A point of the reliability diagram stands for at least so many rows: fewer say nothing.
+MIN_BIN_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,14 @@ class Bin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram of the top label: bins of equal width, those without rows left out."""
+    """A reliability diagram of the top label: bins of equal width, joined until each holds some 20 rows.
+
+    histogram: the share of the rows in each of the bins, not joined.
+    """
 
     error: Score
     bins: tuple[Bin, ...]
+    histogram: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -327,19 +333,29 @@ def _reliability(states: Mapping[str, Any], level: float) -> Reliability:
     state = states["calibration_error"]
     (bins,) = state.reliability()
     drawn = []
-    for i in range(len(bins.share)):
-        low, high = wilson(min(max(float(bins.frequency[i]), 0.0), 1.0), float(bins.count[i]), level)
-        drawn.append(
-            Bin(
-                float(bins.confidence[i]),
-                float(bins.frequency[i]),
-                low,
-                high,
-                float(bins.share[i]),
-                float(bins.count[i]),
-            )
-        )
-    return Reliability(_score("calibration_error", state, level), tuple(drawn))
+    for share, confidence, frequency, rows in _joined(bins):
+        low, high = wilson(min(max(frequency, 0.0), 1.0), rows, level)
+        drawn.append(Bin(confidence, frequency, low, high, share, rows))
+    histogram = [0.0] * state.bins
+    for share, confidence in zip(bins.share.tolist(), bins.confidence.tolist(), strict=True):
+        histogram[min(int(confidence * state.bins), state.bins - 1)] += share
+    return Reliability(_score("calibration_error", state, level), tuple(drawn), tuple(histogram))
+
+
+def _joined(bins: metrics.Bins) -> list[list[float]]:
+    """Return [share, confidence, frequency, rows] of bins, joined with neighbours until each has MIN_BIN_ROWS."""
+    joined: list[list[float]] = []
+    columns = (bins.share, bins.confidence, bins.frequency, bins.count)
+    for share, confidence, frequency, rows in zip(*(c.tolist() for c in columns), strict=True):
+        if joined and min(joined[-1][3], rows) < MIN_BIN_ROWS:
+            last = joined[-1]
+            whole = last[0] + share
+            last[1] = (last[0] * last[1] + share * confidence) / whole
+            last[2] = (last[0] * last[2] + share * frequency) / whole
+            last[0], last[3] = whole, last[3] + rows
+        else:
+            joined.append([share, confidence, frequency, rows])
+    return joined
 
 
 def _per_class_table(judged: Judged) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ def _calibration(calibration: Any) -> str | None:
         }
         return words.get(name, name)
     bound = f", stopped at its {calibration.at_bound_} bound" if calibration.at_bound_ else ""
-    return f"one temperature, {temperature:.4g}{bound}"
+    return f"one temperature ({temperature:.4g}{bound})"
 
 
 def _certificate(classifier: Any) -> Certificate | None:

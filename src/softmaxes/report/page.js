@@ -14,7 +14,7 @@
     if (place.dataset.chart === "coefficients") {
       const rows = data.coefficients[document.getElementById("class-choice").value];
       spec.datasets = { ...spec.datasets, chosen: rows };
-      spec.height = 56 + 24 * rows.length;
+      spec.height = 60 + 30 * rows.length;
       list(rows);
     }
     window.vegaEmbed(place, spec, { actions: false, renderer: "svg", mode: "vega-lite" });

@@ -121,7 +121,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "brier_split": _brier_split(evidence),
         "bins": _bins(evidence),
         "confusions": _confusions(evidence),
-        "matrix_aspect": 0.95,
+        "matrix_aspect": 0.92,
         "class_rows": [c for c in evidence.per_class if id(c) in shown],
         "classes_omitted": len(evidence.per_class) - len(rows),
         "has_counts": bool(t.class_counts),
@@ -133,6 +133,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "alt": _alternatives(evidence),
         "count": words.count,
         "decimal": words.decimal,
+        "level": words.level(evidence),
         "percent": words.percent,
         "small_percent": lambda p: (
             words.percent(p) if p >= 0.0005 or p == 0.0 else f"{words.decimal(100 * p, 2)}\u202f%"
@@ -244,7 +245,7 @@ def _reliability_caption(evidence: Evidence) -> str:
     if evidence.reliability_before and evidence.reliability_before.bins:
         claimed, true = words.confidence_and_frequency(evidence.reliability_before)
         text += f" Before calibration it claimed {words.percent(claimed)}."
-    return text + f" Lines are {words.percent(evidence.level)} intervals of the frequency."
+    return text + f" Lines are {words.level(evidence)} intervals of the frequency."
 
 
 def _confusion_caption(evidence: Evidence) -> str:
@@ -252,6 +253,8 @@ def _confusion_caption(evidence: Evidence) -> str:
     text = "Each row of the matrix is a true class; the stronger the colour, the larger the share of its rows."
     if shown < len(evidence.classes):
         text += f" Shown are the {shown} classes with the most mistakes, of {words.count(len(evidence.classes))}."
+    elif shown > charts.FEW_CLASSES:
+        text += " Classes that are taken for one another stand side by side."
     return text
 
 
@@ -260,13 +263,14 @@ def _alternatives(evidence: Evidence) -> dict[str, str]:
     texts = {"reliability": "", "confidence": "", "confusion": "", "objective": "", "suboptimality": ""}
     bins = evidence.reliability.bins
     if bins:
-        top = max(bins, key=lambda b: b.share)
+        shares = evidence.reliability.histogram
+        fullest = max(range(len(shares)), key=shares.__getitem__)
         texts["reliability"] = (
             f"Reliability diagram of {len(bins)} bins, which are in a table below. {_reliability_caption(evidence)}"
         )
         texts["confidence"] = (
-            f"Histogram of confidence. The fullest bin has mean confidence {words.percent(top.confidence)} and holds "
-            f"{words.percent(top.share)} of the rows."
+            f"Histogram of confidence. The fullest bin, {words.percent(fullest / len(shares))} to "
+            f"{words.percent((fullest + 1) / len(shares))}, holds {words.percent(shares[fullest])} of the rows."
         )
     found = _confusions(evidence)
     worst = f" The commonest confusion: {found[0]['truth']} taken for {found[0]['given']}." if found else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from softmaxes.report.evidence import Evidence, Reliability, Score
 
-__all__ = ["NAMES", "count", "decimal", "interval", "listed", "percent", "score_value", "seconds", "summary"]
+__all__ = ["NAMES", "count", "decimal", "interval", "level", "listed", "percent", "score_value", "seconds", "summary"]
 
 # What a score is called, and what one should know of it.
 NAMES = {
@@ -52,6 +52,11 @@ def percent(share: float | None) -> str:
     if near == 0.0:
         digits = 0
     return f"{100 * share:.{digits}f}\u202f%".replace("-", "−")
+
+
+def level(evidence: Evidence) -> str:
+    """Return the level of the intervals: 95 %."""
+    return f"{100 * evidence.level:g}\u202f%"
 
 
 def score_value(name: str, value: float | None) -> str:
@@ -108,7 +113,7 @@ def _task(evidence: Evidence) -> str:
         text += f" It learned from {' and '.join(learned)}{source}"
         text += f", in {seconds(t.seconds)}." if t.seconds is not None else "."
     if t.calibration:
-        rows = f" fitted on {count(t.rows_calibrated)} further rows" if t.rows_calibrated else ""
+        rows = f", fitted on {count(t.rows_calibrated)} further rows" if t.rows_calibrated else ""
         text += f" Its probabilities were then calibrated by {t.calibration}{rows}."
     return text
 
@@ -119,7 +124,7 @@ def _quality(evidence: Evidence) -> str:
     accuracy, loss = evidence.scores["accuracy"], evidence.scores["log_loss"]
     text = (
         f"On {count(evidence.rows)} {evidence.judged_on} it was right {percent(accuracy.value)} of the time "
-        f"({percent(evidence.level)} interval: {interval('accuracy', accuracy)})."
+        f"({level(evidence)} interval: {interval('accuracy', accuracy)})."
     )
     if loss.value is None:
         return text + " It gave probability 0 to something that happened, which makes its log-loss infinite."
@@ -138,15 +143,14 @@ def _trust(evidence: Evidence) -> str:
     if not bins:
         return ""
     claimed, true = confidence_and_frequency(evidence.reliability)
-    error = evidence.scores["debiased_calibration_error"]
+    accuracy, error = evidence.scores["accuracy"], evidence.scores["debiased_calibration_error"]
     text = f"On average it claims {percent(claimed)} and is right {percent(true)}"
-    gap = claimed - true
-    if error.low == 0.0 and abs(gap) < 0.02:
-        return text + ": these rows show no miscalibration. A stated probability can be taken at its word."
-    if abs(gap) < 0.005:
-        return text + ", though not evenly: look at the reliability diagram before trusting a single probability."
-    word = "overconfident" if gap > 0 else "too modest"
-    return text + f": it is {word} by {percent(abs(gap))[:-2]} points."
+    if accuracy.low is None or accuracy.high is None or accuracy.low <= claimed <= accuracy.high:
+        if error.low == 0.0:
+            return text + ": these rows show no miscalibration, and a stated probability can be taken at its word."
+        return text + ", but not evenly: look at the reliability diagram before trusting a single probability."
+    word = "overconfident" if claimed > true else "too modest"
+    return text + f": it is {word} by {100 * abs(claimed - true):.1f} points, more than chance explains."
 
 
 def confidence_and_frequency(reliability: Reliability) -> tuple[float, float]:
