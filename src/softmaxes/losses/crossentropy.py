@@ -20,9 +20,13 @@ import numpy as np
 from softmaxes import generic, native
 from softmaxes.arrays import Array, Axis, is_plain
 from softmaxes.losses.base import Problem, Reduction, nonnegative
+from softmaxes.losses.loss import Loss
 from softmaxes.maps.base import at_index, sums_of_others
+from softmaxes.maps.softmax import Softmax
 
-__all__ = ["cross_entropy", "cross_entropy_and_gradient"]
+__all__ = ["CrossEntropy", "cross_entropy", "cross_entropy_and_gradient"]
+
+_SOFTMAX = Softmax()
 
 
 def cross_entropy(
@@ -96,7 +100,7 @@ def cross_entropy(
     >>> float(sm.cross_entropy([0.0, -40.0], 0))
     4.248354255291589e-18
     """
-    loss = CrossEntropy.checked(base, label_smoothing, z_loss)
+    loss = CrossEntropy(base, label_smoothing, z_loss)
     problem = Problem.read(
         logits,
         target,
@@ -107,7 +111,7 @@ def cross_entropy(
         ignore_index=ignore_index,
         where=where,
     )
-    return loss.value(problem)
+    return loss._value(problem)
 
 
 def cross_entropy_and_gradient(
@@ -141,7 +145,7 @@ def cross_entropy_and_gradient(
     >>> gradient
     array([[-4.24835426e-18,  4.24835426e-18]])
     """
-    loss = CrossEntropy.checked(base, label_smoothing, z_loss)
+    loss = CrossEntropy(base, label_smoothing, z_loss)
     problem = Problem.read(
         logits,
         target,
@@ -153,7 +157,7 @@ def cross_entropy_and_gradient(
         where=where,
     )
     out = problem.checked_gradient_out(gradient_out, logits)
-    value, gradient = loss.value_and_gradient(problem, out)
+    value, gradient = loss._value_and_gradient(problem, out)
     if out is None:
         return value, gradient
     if gradient is not out:
@@ -162,25 +166,32 @@ def cross_entropy_and_gradient(
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
-    """Cross-entropy with its own options settled; what it needs of the batch it reads from the Problem."""
+class CrossEntropy(Loss):
+    """Cross-entropy as a value, for where a loss is handed around; the functions above say what its fields mean.
 
-    log_base: float = 1.0
+    Examples
+    --------
+    >>> import softmaxes as sm
+    >>> loss = sm.losses.CrossEntropy(label_smoothing=0.1)
+    >>> loss.hessian_product([[0.0, 0.0]], [0], [[1.0, 0.0]])
+    array([[ 0.25, -0.25]])
+    """
+
+    base: float | None = None
     label_smoothing: float = 0.0
     z_loss: float = 0.0
 
-    @classmethod
-    def checked(cls, base: float | None, label_smoothing: float, z_loss: float) -> CrossEntropy:
-        """Return the loss with these options, or raise ValueError for one that is out of range."""
-        if base is not None and not 1.0 < float(base) < inf:
-            raise ValueError(f"base={base!r}; the base of a logarithm that measures losses is finite and above 1")
-        return cls(
-            1.0 if base is None else log(base),
-            nonnegative("label_smoothing", label_smoothing, 1.0),
-            nonnegative("z_loss", z_loss),
-        )
+    def __post_init__(self) -> None:
+        if self.base is not None and not 1.0 < float(self.base) < inf:
+            raise ValueError(f"base={self.base!r}; the base of a logarithm that measures losses is finite and above 1")
+        nonnegative("label_smoothing", self.label_smoothing, 1.0)
+        nonnegative("z_loss", self.z_loss)
 
-    def value(self, problem: Problem) -> Array:
+    @property
+    def log_base(self) -> float:
+        return 1.0 if self.base is None else log(self.base)
+
+    def _value(self, problem: Problem) -> Array:
         if self._has_kernel(problem):
             losses, _ = self._by_kernel(problem, with_gradient=False)
             return losses
@@ -188,12 +199,26 @@ class CrossEntropy:
             losses, _ = self._rows(problem, with_gradient=False)
             return problem.reduced(losses)
 
-    def value_and_gradient(self, problem: Problem, out: Array | None = None) -> tuple[Array, Array]:
+    def _value_and_gradient(self, problem: Problem, out: Array | None = None) -> tuple[Array, Array]:
         if self._has_kernel(problem):
             return self._by_kernel(problem, with_gradient=True, out=out)
         with np.errstate(all="ignore"):
             losses, gradient = self._rows(problem, with_gradient=True)
             return problem.reduced(losses), problem.gradient(gradient)
+
+    def _hessian_product(self, problem: Problem, v: Array) -> Array:
+        """With J = diag p - p p^T: (C / ln base) J v + 2 z_loss (p <p, v> + lse J v)."""
+        xp, z = problem.xp, problem.rows
+        if z.shape[-1] == 0:
+            return problem.gradient(z)
+        mass = xp.sum(problem.masses(self.label_smoothing), axis=-1, keepdims=True)
+        moved, nothing = _SOFTMAX._jvp(z, v, xp), xp.zeros_like(v)
+        curved = xp.where(mass > 0, mass * moved / self.log_base, nothing)
+        if self.z_loss:
+            p, log_z = _SOFTMAX._value(z, xp), generic.logsumexp(z, xp)[..., None]
+            along = xp.sum(xp.where(p > 0, p * v, nothing), axis=-1, keepdims=True)
+            curved = curved + 2 * self.z_loss * xp.where(p > 0, p * along + log_z * moved, nothing)
+        return problem.gradient(curved)
 
     def _has_kernel(self, problem: Problem) -> bool:
         """Return whether the fused kernel computes exactly this: NumPy rows, labels, no smoothing, no z-loss."""
