@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -18,25 +19,41 @@ from sklearn.utils.validation import (
 )
 
 from softmaxes.exponential import log_softmax, softmax
-from softmaxes.objective import Objective
+from softmaxes.maps import Hardmax, Member, MinShift, Softmax, member
+from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss
 from softmaxes.solvers import NAMED, Certifier, Record, Solution, Solver, Stopping, choose
+from softmaxes.solvers.separation import labelled, separated
 from softmaxes.sources import Arrays, Encoded, Source, Sparse, classes_of
 from softmaxes.sources.passes import Workers
+
+UNPENALISED_C = 1e4
+"""What C=inf falls back to where nothing but a penalty makes the optimum finite."""
+
+
+class SeparationWarning(UserWarning):
+    """Coefficients without a penalty would grow for ever, because the features separate classes."""
 
 
 class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Linear softmax classifier, fitted to a proven distance from the optimum.
 
-    Minimises C Σ_n s_n ℓ(W x_n + b, y_n) + ‖W‖²/2, ℓ the cross-entropy and s_n the sample weight times the class
-    weight: the objective of scikit-learn's LogisticRegression at the same C, hence the same model. Features need no
-    scaling: they are standardised inside without being copied, and the penalty stays on the coefficients as given.
+    Minimises C Σ_n s_n ℓ(W x_n + b, y_n) + r Σ |W| + (1 - r) ‖W‖²/2, ℓ the cross-entropy, s_n the sample weight times
+    the class weight and r the l1_ratio: the objective of scikit-learn's LogisticRegression at the same C and l1_ratio,
+    hence the same model. Features need no scaling: they are standardised inside without being copied, and the penalty
+    stays on the coefficients as given.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse strength of the penalty, > 0; inf for none.
+    map : str or member of `softmaxes.maps`, default="softmax"
+        What turns logits into probabilities, with its own loss: "sparsemax", "entmax", "taylor", "spherical", ...
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, 0 to 1. Above 0, coefficients become exactly 0.
     solver : str or solver value, default="auto"
-        "auto" chooses from the shape of the data; `verbose=True` prints the choice and its reason.
+        "lbfgs", "owlqn" (l1_ratio > 0), "gradient_descent" (for teaching; its path is in `path_`), or a value such as
+        `softmaxes.solvers.GradientDescent(eta=0.1)`. "auto" chooses from the shape of the data; `solver_reason_` says
+        why, and `verbose=True` prints it.
     tol : float, default=1e-6
         Relative suboptimality at which to stop: f - f* proven to be at most tol · f*.
     max_iter : int, default=1000
@@ -55,8 +72,9 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     classes_ : (n_classes,) labels, sorted.
     coef_ : (n_classes, n_features), or (1, n_features) for two classes, as in LogisticRegression.
-        With a penalty each column of three or more rows sums to 0 (the symmetric solution). The one row for two classes
-        is the difference of the second class from the first.
+        With l1_ratio=0 each column of three or more rows sums to 0 (the symmetric solution). The one row for two
+        classes is the difference of the second class from the first. A map that feels a common shift of its logits
+        ("taylor", "spherical", ...) has two rows for two classes, and `decision_function` two columns.
     intercept_ : (n_classes,) or (1,). Of three or more the mean is 0.
     n_iter_ : iterations of the solver.
     objective_ : mean loss plus penalty at the end: the minimised function divided by C Σ s_n.
@@ -64,7 +82,14 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         `gradient_norm`, `met`.
     history_ : tuple of Iteration: passes, seconds, objective and bound of every iteration.
     solver_ : the solver used. solver_reason_ : why.
+    path_ : list of (coef, intercept) of every step, after solver="gradient_descent".
+    separated_classes_ : labels of the classes that the features separate, after C=inf; see Notes.
     n_features_in_, feature_names_in_ : as in scikit-learn.
+
+    Notes
+    -----
+    With C=inf a class that the features separate from all others has no best coefficients, only ever larger ones. Then
+    the model of C=1e4 is returned, with a warning that names the classes.
 
     Examples
     --------
@@ -82,6 +107,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         C: float = 1.0,
         *,
+        map: str | Member = "softmax",
+        l1_ratio: float = 0.0,
         solver: str | Solver = "auto",
         tol: float = 1e-6,
         max_iter: int = 1000,
@@ -93,6 +120,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         threads: int | None = None,
     ) -> None:
         self.C = C
+        self.map = map
+        self.l1_ratio = l1_ratio
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -129,38 +158,80 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             source, classes = self._from_source(X, y, sample_weight)
         else:
             source, classes = self._from_arrays(X, y, sample_weight)
-        n_classes = len(classes)
-        tell = print if self.verbose else None
         with Workers(self.threads) as workers:
-            objective = Objective(source, n_classes, l2=0.0, workers=workers, fit_intercept=self.fit_intercept)
-            objective.l2 = 1.0 / (self.C * objective.moments.total)
-            record = Record(objective, tell)
-            solver, reason = self._solver(objective)
-            record.say(f"{solver!r}: {reason}")
-            start = objective.start()
-            certifier = Certifier(objective, objective.evaluate(start))
-            solution = solver.minimise(
-                objective, self._warm(objective, classes, start), certifier, Stopping(self.tol, self.max_iter), record
+            objective = Objective(
+                source, len(classes), l2=0.0, loss=self._loss(), workers=workers, fit_intercept=self.fit_intercept
             )
-            record.say(solution.reason)
-            coef, intercept = objective.coefficients(solution.evaluation.theta)
-        if len(coef) > 1:  # the symmetric solution: exact at the optimum, and no probability depends on it
-            coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
+            record = Record(objective, print if self.verbose else None)
+            found = self._solve(objective, classes, record)
+            coef, intercept = objective.coefficients(found.evaluation.theta)
+        if len(coef) > 1 and objective.loss.shift_invariant:
+            # The symmetric solution: no probability depends on it. L1 norms do, unless it is of the intercepts.
+            coef = coef if objective.l1 > 0 else coef - coef.mean(axis=0)
+            intercept = intercept - intercept.mean()
         self.classes_ = classes
         self.coef_ = coef.astype(source.dtype)
         self.intercept_ = intercept.astype(source.dtype)
+        self._keep(found, record)
+
+    def _loss(self) -> RowLoss:
+        value = member(self.map)
+        if isinstance(value, Hardmax):
+            raise ValueError("map='hardmax' has no gradient to train by; train another map and use Hardmax afterwards")
+        if isinstance(value, MinShift):
+            raise ValueError(
+                "map='min_shift' gives one class of every row probability 0, so its loss is infinite for that class; "
+                "train another map"
+            )
+        return SoftmaxLoss() if value == Softmax() else MemberLoss(value)
+
+    def _solve(self, objective: Objective, classes: np.ndarray, record: Record) -> Solution:
+        """Return the solution at C; where no penalty leaves no finite one, that at a large C, and a warning."""
+        start = objective.start()
+        begin = self._warm(objective, classes, start)
+        penalised = np.isfinite(self.C)
+        found = self._minimise(objective, start, begin, self.C if penalised else UNPENALISED_C, record)
+        if penalised:
+            return found
+        self.separated_classes_ = classes[:0]
+        if isinstance(objective.loss, SoftmaxLoss) and labelled(objective):
+            self.separated_classes_ = classes[separated(objective, found.evaluation.theta)]
+        if len(self.separated_classes_):
+            names = ", ".join(str(label) for label in self.separated_classes_[:10])
+            _explain(f"the features separate these classes from all others without an error: {names}")
+            return found
+        free = self._minimise(objective, start, found.evaluation.theta, np.inf, record)
+        if not free.optimality.met:
+            _explain("the loss still falls as the coefficients grow, so some combination of classes is separable")
+            return found
+        return free
+
+    def _minimise(
+        self, objective: Objective, start: np.ndarray, begin: np.ndarray, C: float, record: Record
+    ) -> Solution:
+        strength = 1.0 / (C * objective.moments.total)
+        objective.l1, objective.l2 = self.l1_ratio * strength, (1.0 - self.l1_ratio) * strength
+        solver, reason = self._solver(objective)
+        record.say(f"{solver!r}: {reason}")
         self.solver_, self.solver_reason_ = solver, reason
-        self._keep(solution, record)
+        certifier = Certifier(objective, objective.evaluate(start))
+        found = solver.minimise(objective, begin, certifier, Stopping(self.tol, self.max_iter), record)
+        record.say(found.reason)
+        return found
 
     def _keep(self, solution: Solution, record: Record) -> None:
         self.n_iter_ = max(1, solution.n_iter)
         self.objective_ = solution.evaluation.value
         self.optimality_ = solution.optimality
         self.history_ = tuple(record.iterations)
+        if record.path:
+            self.path_ = record.path
 
     def _check_parameters(self) -> None:
         if not isinstance(self.C, Real) or isinstance(self.C, bool) or not self.C > 0:
             raise ValueError(f"C={self.C!r}; a number above 0 is needed (inf for no penalty)")
+        if not isinstance(self.l1_ratio, Real) or not 0 <= self.l1_ratio <= 1:
+            raise ValueError(f"l1_ratio={self.l1_ratio!r}; a share from 0 (all L2) to 1 (all L1) is needed")
         if not isinstance(self.tol, Real) or not self.tol > 0:
             raise ValueError(f"tol={self.tol!r}; a number above 0 is needed, a share of the objective such as 1e-6")
         if not isinstance(self.max_iter, (int, np.integer)) or self.max_iter < 1:
@@ -171,12 +242,13 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"solver={self.solver!r} is not known; known are 'auto', {', '.join(map(repr, NAMED))}")
 
     def _solver(self, objective: Objective) -> tuple[Solver, str]:
-        if isinstance(self.solver, Solver):
-            return self.solver, "as asked"
         if self.solver == "auto":
             choice = choose(objective)
             return choice.solver, choice.reason
-        return NAMED[self.solver], "as asked"
+        solver = self.solver if isinstance(self.solver, Solver) else NAMED[self.solver]
+        if objective.l1 > 0 and "smooth" in solver.needs:
+            raise ValueError(f"solver={solver.name!r} needs a smooth penalty; with l1_ratio > 0 use 'owlqn' or 'auto'")
+        return solver, "as asked"
 
     def _warm(self, objective: Objective, classes: np.ndarray, start: np.ndarray) -> np.ndarray:
         coef = getattr(self, "coef_", None)
@@ -184,12 +256,13 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return start
         if coef.shape != (objective.n_outputs, objective.n_features):
             return start
-        theta = objective.theta(coef.astype(np.float64), self.intercept_.astype(np.float64))
-        return theta - theta.mean(axis=0) if len(theta) > 1 else theta
+        return objective.symmetric_part(objective.theta(coef.astype(np.float64), self.intercept_.astype(np.float64)))
 
     def _from_arrays(self, X: Any, y: Any, sample_weight: Any) -> tuple[Source, np.ndarray]:
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
+        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+            return self._from_probabilities(X, y, sample_weight)
         X, y = _validated(self, X, y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -203,6 +276,26 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             weights = of_class[codes] if weights is None else weights * of_class[codes]
         kind = Arrays if isinstance(X, np.ndarray) else Sparse
         return kind(X, codes.astype(np.int64, copy=False), weights), classes
+
+    def _from_probabilities(self, X: Any, y: Any, sample_weight: Any) -> tuple[Source, np.ndarray]:
+        if self.class_weight is not None:
+            raise ValueError(
+                "class_weight weighs labels; with probabilities for targets, weigh the rows: sample_weight"
+            )
+        X, y = _validated(self, X, y, multi_output=True)
+        y = np.asarray(y, dtype=np.float64)
+        sums = y.sum(axis=1)
+        bad = np.flatnonzero((np.abs(sums - 1) > 1e-6) | (y < 0).any(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"y has {y.shape[1]} columns, so its rows must be probabilities: >= 0, with sum 1; row {bad[0]} is "
+                f"{y[bad[0]]} (for labels pass a 1-D array)"
+            )
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        kind = Arrays if isinstance(X, np.ndarray) else Sparse
+        return kind(X, y / sums[:, None], weights), np.arange(y.shape[1])
 
     def _from_source(self, source: Source, y: Any, sample_weight: Any) -> tuple[Source, np.ndarray]:
         if y is not None or sample_weight is not None:
@@ -223,32 +316,44 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # ---- using ------------------------------------------------------------------------------------------------
 
     def decision_function(self, X: Any) -> Any:
-        """Return the logits X coefᵀ + intercept, (n_rows, n_classes); for two classes (n_rows,), of the second."""
+        """Return the logits X coefᵀ + intercept, (n_rows, n_classes); for two classes (n_rows,), of the second.
+
+        (Two columns also for two classes if coef_ has two rows: see `coef_`.)
+        """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         logits = X @ self.coef_.T.astype(X.dtype, copy=False) + self.intercept_.astype(X.dtype, copy=False)
         return logits[:, 0] if len(self.coef_) == 1 else logits
 
-    def _logits(self, X: Any) -> np.ndarray:
+    def _logits(self, X: Any) -> Any:
         logits = self.decision_function(X)
         if logits.ndim == 1:
             logits = np.column_stack([np.zeros_like(logits), logits])
         return logits
 
     def predict(self, X: Any) -> Any:
-        """Return the label of the largest logit of each row."""
-        logits = self.decision_function(X)
-        codes = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
+        """Return the most probable label of each row."""
+        if not member(self.map).properties().order_preserving:
+            codes = self.predict_proba(X).argmax(axis=1)
+        else:
+            logits = self.decision_function(X)
+            codes = (logits > 0).astype(np.intp) if logits.ndim == 1 else logits.argmax(axis=1)
         labels: np.ndarray = self.classes_[codes]
         return labels
 
     def predict_proba(self, X: Any) -> Any:
         """Return the probabilities, (n_rows, n_classes), columns in the order of `classes_`."""
-        return softmax(self._logits(X), threads=self.threads)
+        value = member(self.map)
+        if value == Softmax():
+            return softmax(self._logits(X), threads=self.threads)
+        return value(self._logits(X))
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of the probabilities, to full relative accuracy near 0 as well."""
-        return log_softmax(self._logits(X), threads=self.threads)
+        value = member(self.map)
+        if value == Softmax():
+            return log_softmax(self._logits(X), threads=self.threads)
+        return value.log(self._logits(X))
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a file that `softmaxes.load` reads and that executes nothing."""
@@ -274,7 +379,7 @@ def from_parameters(classes: np.ndarray, coef: np.ndarray, intercept: np.ndarray
     (['no', 'yes'], 7)
     """
     classes, coef, intercept = np.asarray(classes), np.asarray(coef), np.asarray(intercept)
-    rows = 1 if len(classes) == 2 else len(classes)
+    rows = 1 if len(classes) == 2 and len(coef) != 2 else len(classes)
     if coef.ndim != 2 or len(coef) != rows or intercept.shape != (rows,):
         raise ValueError(
             f"{len(classes)} classes need coef of shape ({rows}, n_features) and intercept of shape ({rows},), "
@@ -289,16 +394,27 @@ def from_parameters(classes: np.ndarray, coef: np.ndarray, intercept: np.ndarray
     return clf
 
 
-def _validated(clf: SoftmaxClassifier, X: Any, y: Any) -> tuple[Any, Any]:
+def _validated(clf: SoftmaxClassifier, X: Any, y: Any, *, multi_output: bool = False) -> tuple[Any, Any]:
     """Return X and y as scikit-learn validates them, CSR or dense, and say where a value is not finite."""
     try:
-        return validate_data(clf, X, y, accept_sparse="csr", dtype=[np.float64, np.float32])  # type: ignore[no-any-return]
+        return validate_data(  # type: ignore[no-any-return]
+            clf, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=multi_output
+        )
     except ValueError as error:
         where = _first_not_finite(X) if "Input X contains" in str(error) else None
         if where is None:
             raise
         row, column = where
         raise ValueError(f"{error}\nThe first of them is in row {row}, column {column}.") from None
+
+
+def _explain(why: str) -> None:
+    warnings.warn(
+        f"C=inf has no finite optimum here: {why}. The model of C={UNPENALISED_C:g} is returned; its probabilities are "
+        "limited by that C alone. Choose a finite C, or drop the features that give the classes away.",
+        SeparationWarning,
+        stacklevel=5,
+    )
 
 
 def _first_not_finite(X: Any) -> tuple[int, int] | None:

@@ -17,14 +17,19 @@ error of the gradient is about 1e-7. "double": everything in float64.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from softmaxes import native
+from softmaxes.maps import Member, RegularisedArgmax, Softmax
 from softmaxes.sources.base import Block, Source
+from softmaxes.sources.moments import Moments
 from softmaxes.sources.passes import Plan, Workers
+from softmaxes.sources.tiles import Scratch, tile_features, tile_logits
 
 Precision = Literal["single", "double"]
 
@@ -34,82 +39,94 @@ _OFFSET_LIMIT = 32.0
 """Means above this many standard deviations are subtracted from each tile before the product, not after it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Weighted mean and standard deviation of each feature, the weight of each class, and of all rows."""
+class RowLoss(Protocol):
+    """What a row loses, given its logits.
 
-    mean: np.ndarray
-    deviation: np.ndarray
-    class_weight: np.ndarray
+    shift_invariant: whether adding a number to all logits of a row changes nothing. convex: whether the loss is a
+    Fenchel-Young loss with gradient p - y, for which optima are certified.
+    """
 
     @property
-    def total(self) -> float:
-        """Return S, the sum of the rows' weights."""
-        return float(self.class_weight.sum())
+    def shift_invariant(self) -> bool: ...
 
-    @classmethod
-    def of(cls, source: Source, n_classes: int, workers: Workers) -> Moments:
-        """Return the moments in one pass."""
-        plan = Plan.of(source, n_classes)
-        origin = _origin(source)
-        sums = workers.fold(source, plan, lambda: _MomentSums(origin, n_classes))
-        total = sums.class_weight.sum()
-        offset = sums.first / total
-        variance = np.maximum(sums.second / total - offset * offset, 0.0)
-        deviation = np.sqrt(variance)
-        mean = origin + offset
-        # Below this the spread is rounding of a constant: dividing by it would blow up noise.
-        deviation[deviation <= 8 * np.finfo(source.dtype).eps * np.abs(mean)] = 0.0
-        return cls(mean, deviation, sums.class_weight)
+    @property
+    def convex(self) -> bool: ...
+
+    def tile(self, logits: np.ndarray, targets: Any, weights: np.ndarray | None, losses: np.ndarray) -> None:
+        """Write the loss of each row, and over the logits its gradient times the row's weight."""
+
+    def intercept(self, share: np.ndarray) -> np.ndarray:
+        """Return logits whose probabilities are near share, (n_classes,), and which the loss admits."""
 
 
-def _origin(source: Source) -> np.ndarray:
-    """Return a point near the data (a row), from which sums of squares do not cancel; 0 for sparse features."""
-    if source.is_sparse:
-        return np.zeros(source.n_features)
-    block = next(source.blocks(1))
-    return np.asarray(block.features[0], dtype=np.float64).copy()
+@dataclass(frozen=True)
+class SoftmaxLoss:
+    """Cross-entropy of the softmax, lse(z) - <y, z>, by the native kernel."""
+
+    shift_invariant: bool = True
+    convex: bool = True
+
+    def tile(self, logits: np.ndarray, targets: Any, weights: np.ndarray | None, losses: np.ndarray) -> None:
+        if targets.ndim == 1:
+            native.cross_entropy_rows(logits, targets, losses, logits, weights, threads=1)
+            return
+        # lse - <q, z> = (lse - z_0) - <q, z - z_0>: both terms are differences, so no offset of a row is felt.
+        shifted = np.einsum("ij,ij->i", targets, logits - logits[:, :1], dtype=np.float64)
+        first = np.zeros(len(logits), np.int64)
+        native.cross_entropy_rows(logits, first, losses, logits, None, threads=1)
+        losses -= shifted
+        logits[:, 0] += 1
+        logits -= targets
+        if weights is not None:
+            logits *= weights[:, None]
+
+    def intercept(self, share: np.ndarray) -> np.ndarray:
+        log_share = np.log(np.maximum(share, np.finfo(float).tiny))
+        centred: np.ndarray = log_share - log_share.mean()
+        return centred
 
 
-class _MomentSums:
-    """Σ s, Σ s (x - origin), Σ s (x - origin)² and the weight of each class."""
+@dataclass(frozen=True)
+class MemberLoss:
+    """The loss of a member of the family: -log p_y, or its Fenchel-Young loss."""
 
-    def __init__(self, origin: np.ndarray, n_classes: int) -> None:
-        self.origin = origin
-        self.first = np.zeros(len(origin))
-        self.second = np.zeros(len(origin))
-        self.class_weight = np.zeros(n_classes)
+    member: Member
 
-    def add(self, block: Block) -> None:
-        features = block.features
-        weights = np.ones(len(block)) if block.weights is None else block.weights
-        if isinstance(features, np.ndarray):
-            centred = features - self.origin.astype(features.dtype)
-            row = weights.astype(features.dtype)
-            self.first += row @ centred
-            np.multiply(centred, centred, out=centred)
-            self.second += row @ centred
-        else:
-            self.first += features.T @ weights
-            self.second += features.multiply(features).T @ weights
-        self.class_weight += _class_weight(block.targets, weights, len(self.class_weight))
+    @property
+    def shift_invariant(self) -> bool:
+        return self.member.properties().shift_invariant
 
-    def merge(self, later: _MomentSums) -> _MomentSums:
-        self.first += later.first
-        self.second += later.second
-        self.class_weight += later.class_weight
-        return self
+    @property
+    def convex(self) -> bool:
+        return isinstance(self.member, RegularisedArgmax) and not isinstance(self.member, Softmax)
 
+    def tile(self, logits: np.ndarray, targets: Any, weights: np.ndarray | None, losses: np.ndarray) -> None:
+        low, high = self.member.properties().domain
+        inside = (logits > low) & (logits < high) if np.isfinite([low, high]).any() else np.isfinite(logits)
+        if not inside.all():  # outside its domain the loss is infinite, and a line search has to turn back
+            losses[...] = np.inf
+            logits[...] = 0
+            return
+        of_row, gradient = self.member.loss_and_gradient(logits, targets)
+        losses[...] = of_row
+        logits[...] = gradient if weights is None else gradient * weights[:, None]
 
-def _class_weight(targets: Any, weights: np.ndarray, n_classes: int) -> np.ndarray:
-    if targets.ndim == 2:
-        return np.asarray(weights @ targets, dtype=np.float64)
-    return np.bincount(targets, weights, n_classes)
+    def intercept(self, share: np.ndarray) -> np.ndarray:
+        low, _ = self.member.properties().domain
+        if np.isfinite(low):
+            inside: np.ndarray = low + len(share) * np.maximum(share, 1e-3)
+            return inside
+        # Not at 0: members that are even in the logits (spherical) have no slope there.
+        size: np.ndarray = np.sqrt(len(share) * np.maximum(share, 1e-3))
+        return size
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The objective at one θ. loss: the mean loss; value: with the penalty; gradient: (k, d + 1), of value."""
+    """The objective at one θ. loss: the mean loss; value: with the penalty.
+
+    gradient: (k, d + 1), of the smooth part: all of value but l1 Σ |W|.
+    """
 
     theta: np.ndarray
     loss: float
@@ -121,7 +138,8 @@ class Evaluation:
 class Objective:
     """f(θ), its gradient, and what bounds its distance from the optimum, over one source.
 
-    source: targets are int64 codes 0 ... n_classes - 1 or (rows, n_classes) probabilities. l2: λ.
+    source: targets are int64 codes 0 ... n_classes - 1 or (rows, n_classes) probabilities. l2: λ. l1: the weight of
+    Σ |W|, which is in the value but not in the gradient. loss: what a row loses; cross-entropy unless given.
     moments: of the same source; None: computed here, in one pass. passes: how often all rows were read since.
     """
 
@@ -132,17 +150,21 @@ class Objective:
         *,
         l2: float,
         workers: Workers,
+        l1: float = 0.0,
+        loss: RowLoss | None = None,
         fit_intercept: bool = True,
         moments: Moments | None = None,
     ) -> None:
         self.source = source
         self.n_classes = n_classes
+        self.l1 = l1
         self.l2 = l2
+        self.loss = loss or SoftmaxLoss()
         self.workers = workers
         self.fit_intercept = fit_intercept
         self.moments = moments or Moments.of(source, n_classes, workers)
         self.n_features = source.n_features
-        self.n_outputs = 1 if n_classes == 2 else n_classes
+        self.n_outputs = 1 if n_classes == 2 and self.loss.shift_invariant else n_classes
         self.plan = Plan.of(source, n_classes)
         self.passes = 0
         deviation = self.moments.deviation
@@ -151,17 +173,26 @@ class Objective:
         self.shift = self.moments.mean if fit_intercept else np.zeros(self.n_features)
         offset = float(np.max(np.abs(self.shift) * self.scale, initial=0.0))
         self._centre_tiles = not source.is_sparse and offset > _OFFSET_LIMIT
-        self._scratch: list[_Scratch] = []
+        self._scratch: list[Scratch] = []
+
+    @contextmanager
+    def scratch(self) -> Iterator[Scratch]:
+        """Lend buffers to one thread: a list's pop and append are atomic."""
+        buffers = self._scratch.pop() if self._scratch else Scratch()
+        try:
+            yield buffers
+        finally:
+            self._scratch.append(buffers)
 
     # ---- coordinates ------------------------------------------------------------------------------------------
 
     def start(self) -> np.ndarray:
-        """Return θ of the model that knows only the frequencies of the classes: W = 0, b = log frequency."""
+        """Return θ of the model that knows only the frequencies of the classes: W = 0, p(b) = frequency."""
         theta = np.zeros((self.n_outputs, self.n_features + 1))
         if self.fit_intercept:
-            log_share = np.log(np.maximum(self.moments.class_weight, np.finfo(float).tiny) / self.moments.total)
-            theta[:, -1] = log_share[1] - log_share[0] if self.n_outputs == 1 else log_share - log_share.mean()
-        return theta
+            intercept = self.loss.intercept(self.moments.class_weight / self.moments.total)
+            theta[:, -1] = intercept[1] - intercept[0] if self.n_outputs == 1 else intercept
+        return self.symmetric_part(theta)
 
     def coefficients(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return W, (k, d), and b, (k,), for features as given."""
@@ -175,12 +206,22 @@ class Objective:
         theta[:, -1] = intercept + weights @ self.shift
         return theta
 
+    def symmetric_part(self, theta: np.ndarray) -> np.ndarray:
+        """Return θ or a step without what all classes share, where the loss cannot feel it and a penalty shrinks it."""
+        symmetric = self.n_outputs > 1 and self.loss.shift_invariant and self.l1 == 0
+        return theta - theta.mean(axis=0) if symmetric else theta
+
+    def gradient_as_given(self, evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gradient with respect to W and b, of the features as given."""
+        by_bias = evaluation.gradient[:, -1]
+        return evaluation.gradient[:, :-1] / self.scale + np.multiply.outer(by_bias, self.shift), by_bias
+
     # ---- value and gradient -----------------------------------------------------------------------------------
 
     def evaluate(self, theta: np.ndarray, precision: Precision = "single") -> Evaluation:
         """Return value and gradient at θ, in one pass."""
         self.passes += 1
-        model = self._model(theta, precision)
+        model = self.model(theta, precision)
         sums = self.workers.fold(self.source, self.plan, lambda: _GradientSums(self, model))
         total = self.moments.total
         loss = sums.loss / total
@@ -189,20 +230,40 @@ class Objective:
         gradient[:, :-1] *= self.scale / total
         gradient[:, -1] = sums.residuals / total if self.fit_intercept else 0.0
         weights = theta[:, :-1] * self.scale
-        if self.n_outputs > 1:
+        if self.n_outputs > 1 and self.loss.shift_invariant:
             # Moving all classes together changes no probability: along it the sums are rounding, and θ would drift.
             gradient -= gradient.mean(axis=0)
         gradient[:, :-1] += self.l2 * self.scale * weights
-        return Evaluation(theta, loss, loss + 0.5 * self.l2 * float(np.vdot(weights, weights)), gradient, precision)
+        return Evaluation(theta, loss, loss + self.penalty(weights), gradient, precision)
+
+    def penalty(self, weights: np.ndarray) -> float:
+        """Return l1 Σ |W| + (l2 / 2) ‖W‖² for coefficients of the features as given."""
+        ridge = 0.5 * self.l2 * float(np.vdot(weights, weights))
+        return ridge + self.l1 * float(np.abs(weights).sum()) if self.l1 else ridge
 
     def class_curvature(self, theta: np.ndarray) -> np.ndarray:
-        """Return the mean of diag p - p pᵀ at θ, (k, k), in one pass."""
+        """Return the mean of diag p - p pᵀ at θ, (k, k), in one pass; for other losses what it is at uniform p."""
+        if not isinstance(self.loss, SoftmaxLoss):
+            uniform = np.eye(self.n_classes) / self.n_classes - 1 / self.n_classes**2
+            return uniform[1:, 1:] if self.n_outputs == 1 else uniform
         self.passes += 1
-        model = self._model(theta, "single")
+        model = self.model(theta, "single")
         sums = self.workers.fold(self.source, self.plan, lambda: _CurvatureSums(self, model))
         mean = sums.probabilities / self.moments.total
         matrix = np.diag(mean) - sums.squares / self.moments.total
         return matrix[1:, 1:] if self.n_outputs == 1 else matrix
+
+    def hessian(self, theta: np.ndarray) -> np.ndarray:
+        """Return the Hessian of the data term at θ in single precision, (k (d + 1), k (d + 1)), in one pass.
+
+        Only for few parameters: n_rows · size² operations.
+        """
+        self.passes += 1
+        model = self.model(theta, "single")
+        plan = Plan.of(self.source, self.n_classes, 32 * theta.size**2)
+        matrix = self.workers.fold(self.source, plan, lambda: _HessianSums(self, model)).matrix
+        matrix /= self.moments.total
+        return matrix
 
     def second_moment(self) -> np.ndarray:
         """Return the mean of x̃ x̃ᵀ over standardised features, (d, d), in one pass."""
@@ -210,7 +271,8 @@ class Objective:
         sums = self.workers.fold(self.source, self.plan, lambda: _SecondMomentSums(self))
         return sums.products * np.multiply.outer(self.scale, self.scale) / self.moments.total
 
-    def _model(self, theta: np.ndarray, precision: Precision) -> _Model:
+    def model(self, theta: np.ndarray, precision: Precision) -> _Model:
+        """Return θ as the tiles need it."""
         dtype = _DTYPES[precision]
         weights = theta[:, :-1] * self.scale
         unshifted = np.zeros(self.n_features) if self._centre_tiles else self.shift
@@ -232,21 +294,6 @@ class _Model:
     unshifted: np.ndarray
 
 
-class _Scratch:
-    """Buffers for one thread's tiles, kept between passes."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[tuple[str, Any], np.ndarray] = {}
-
-    def get(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Return an uninitialised C-contiguous array, the same memory whenever it is large enough."""
-        size = int(np.prod(shape))
-        buffer = self._buffers.get((name, dtype))
-        if buffer is None or buffer.size < size:
-            buffer = self._buffers[name, dtype] = np.empty(size, dtype)
-        return buffer[:size].reshape(shape)
-
-
 class _GradientSums:
     """Σ s ℓ, Σ s (p - y) (x - centre)ᵀ and Σ s (p - y) over the rows added."""
 
@@ -258,29 +305,35 @@ class _GradientSums:
         self.residuals = np.zeros(objective.n_outputs)
 
     def add(self, block: Block) -> None:
-        pool = self.objective._scratch
-        scratch = pool.pop() if pool else _Scratch()
-        try:
+        with self.objective.scratch() as scratch:
             features = tile_features(block.features, self.model.weights.dtype, self.model.centre, scratch)
             logits = tile_logits(features, self.model.weights, self.model.bias, self.objective.n_classes, scratch)
             losses = scratch.get("losses", (len(block),), np.float64)
-            native.cross_entropy_rows(logits, block.targets, losses, logits, block.weights, threads=1)
+            self.objective.loss.tile(logits, block.targets, block.weights, losses)
             self.loss += float(losses.sum() if block.weights is None else losses @ block.weights)
             residuals = logits if self.objective.n_outputs > 1 else logits[:, 1:]
-            self.residuals += residuals.sum(axis=0, dtype=np.float64)
+            self.residuals += np.ones(len(block), residuals.dtype) @ residuals
             if isinstance(features, np.ndarray):
                 products = scratch.get("products", self.products.shape, features.dtype)
                 self.products += np.matmul(residuals.T, features, out=products)
             else:
                 self.products += (features.T @ residuals).T
-        finally:
-            pool.append(scratch)
 
     def merge(self, later: _GradientSums) -> _GradientSums:
         self.loss += later.loss
         self.products += later.products
         self.residuals += later.residuals
         return self
+
+
+def _tile_probabilities(objective: Objective, model: _Model, block: Block, scratch: Scratch) -> np.ndarray:
+    """Return softmax of a tile's logits, (rows, n_classes), in scratch memory."""
+    features = tile_features(block.features, model.weights.dtype, model.centre, scratch)
+    logits = tile_logits(features, model.weights, model.bias, objective.n_classes, scratch)
+    losses = scratch.get("losses", (len(block),), np.float64)
+    native.cross_entropy_rows(logits, np.zeros(len(block), np.int64), losses, logits, None, threads=1)
+    logits[:, 0] += 1  # it was p - e_0
+    return logits
 
 
 class _CurvatureSums:
@@ -293,20 +346,51 @@ class _CurvatureSums:
         self.squares = np.zeros((objective.n_classes, objective.n_classes))
 
     def add(self, block: Block) -> None:
-        scratch = _Scratch()
-        features = tile_features(block.features, self.model.weights.dtype, self.model.centre, scratch)
-        logits = tile_logits(features, self.model.weights, self.model.bias, self.objective.n_classes, scratch)
-        losses = scratch.get("losses", (len(block),), np.float64)
-        anything = np.zeros(len(block), np.int64)
-        native.cross_entropy_rows(logits, anything, losses, logits, None, threads=1)
-        logits[:, 0] += 1  # p - e_0, so adding e_0 leaves the probabilities
-        weighted = logits if block.weights is None else logits * block.weights[:, None].astype(logits.dtype)
-        self.probabilities += weighted.sum(axis=0, dtype=np.float64)
-        self.squares += logits.T @ weighted
+        with self.objective.scratch() as scratch:
+            p = _tile_probabilities(self.objective, self.model, block, scratch)
+            if block.weights is not None:
+                p *= np.sqrt(block.weights)[:, None].astype(p.dtype)
+                ones = np.sqrt(block.weights).astype(p.dtype)
+            else:
+                ones = np.ones(len(block), p.dtype)
+            self.probabilities += ones @ p
+            self.squares += p.T @ p
 
     def merge(self, later: _CurvatureSums) -> _CurvatureSums:
         self.probabilities += later.probabilities
         self.squares += later.squares
+        return self
+
+
+class _HessianSums:
+    """Σ s (diag p - p pᵀ) ⊗ x̃ x̃ᵀ, x̃ standardised features with a 1 appended, over the rows added."""
+
+    def __init__(self, objective: Objective, model: _Model) -> None:
+        self.objective = objective
+        self.model = model
+        size = objective.n_outputs * (objective.n_features + 1)
+        self.matrix = np.zeros((size, size))
+
+    def add(self, block: Block) -> None:
+        objective = self.objective
+        width = objective.n_features + 1
+        with objective.scratch() as scratch:
+            p = _tile_probabilities(objective, self.model, block, scratch)[:, -objective.n_outputs :]
+            tile = scratch.get("standardised", (len(block), width), np.float32)
+            features = block.features if isinstance(block.features, np.ndarray) else block.features.toarray()
+            np.multiply(features - objective.shift, objective.scale, out=tile[:, :-1], casting="same_kind")
+            tile[:, -1] = 1 if objective.fit_intercept else 0
+            if block.weights is not None:
+                tile *= np.sqrt(block.weights)[:, None].astype(np.float32)
+            spread = scratch.get("spread", (len(block), objective.n_outputs * width), np.float32)
+            np.multiply(p[:, :, None], tile[:, None, :], out=spread.reshape(len(block), -1, width))
+            self.matrix -= spread.T @ spread
+            blocks = (spread.T @ tile).reshape(objective.n_outputs, width, width)
+            for k, one in enumerate(blocks):
+                self.matrix[k * width : (k + 1) * width, k * width : (k + 1) * width] += one
+
+    def merge(self, later: _HessianSums) -> _HessianSums:
+        self.matrix += later.matrix
         return self
 
 
@@ -327,35 +411,3 @@ class _SecondMomentSums:
     def merge(self, later: _SecondMomentSums) -> _SecondMomentSums:
         self.products += later.products
         return self
-
-
-def tile_features(features: Any, dtype: Any, centre: np.ndarray | None, scratch: _Scratch) -> Any:
-    """Return a tile's features in dtype, less centre; the tile itself where nothing has to be done."""
-    if not isinstance(features, np.ndarray):
-        return features if features.dtype == dtype else features.astype(dtype)
-    if centre is None and features.dtype == dtype:
-        return features
-    tile = scratch.get("features", features.shape, dtype)
-    if centre is None:
-        np.copyto(tile, features, casting="same_kind")
-        return tile
-    # The difference is taken in the features' own precision and rounded afterwards.
-    wide = scratch.get("wide", features.shape, np.float64)
-    np.copyto(tile, np.subtract(features, centre, out=wide), casting="same_kind")
-    return tile
-
-
-def tile_logits(features: Any, weights: np.ndarray, bias: np.ndarray, n_classes: int, scratch: _Scratch) -> np.ndarray:
-    """Return the logits of a tile, (rows, n_classes), in scratch memory; two classes get (0, z)."""
-    rows = features.shape[0]
-    logits = scratch.get("logits", (rows, n_classes), weights.dtype)
-    target = logits if len(bias) > 1 else scratch.get("column", (rows, 1), weights.dtype)
-    if isinstance(features, np.ndarray):
-        np.matmul(features, weights, out=target)
-    else:
-        target[...] = features @ weights
-    target += bias
-    if len(bias) == 1:
-        logits[:, 0] = 0
-        logits[:, 1] = target[:, 0]
-    return logits

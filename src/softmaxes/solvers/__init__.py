@@ -3,16 +3,20 @@
 from softmaxes.solvers.base import Iteration, Record, Solution, Solver, Stopping
 from softmaxes.solvers.certificate import Certifier, Optimality
 from softmaxes.solvers.choice import Choice, choose
+from softmaxes.solvers.gradient_descent import GradientDescent
 from softmaxes.solvers.lbfgs import LBFGS
+from softmaxes.solvers.owlqn import OWLQN
 
-NAMED: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(),)}
+NAMED: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), OWLQN(), GradientDescent())}
 """Solvers by the name that `SoftmaxClassifier(solver=...)` takes."""
 
 __all__ = [
     "LBFGS",
     "NAMED",
+    "OWLQN",
     "Certifier",
     "Choice",
+    "GradientDescent",
     "Iteration",
     "Optimality",
     "Record",

@@ -46,13 +46,17 @@ class Stopping:
 
 
 class Record:
-    """The history of one fit: a list of `Iteration`, told to `tell` line by line."""
+    """The history of one fit: a list of `Iteration`, told to `tell` line by line.
+
+    path: coefficients and intercepts of every step, from the one solver that is there to be watched.
+    """
 
     def __init__(self, objective: Objective, tell: Callable[[str], None] | None = None) -> None:
         self._objective = objective
         self._tell = tell
         self._began = time.perf_counter()
         self.iterations: list[Iteration] = []
+        self.path: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, evaluation: Evaluation, bound: float) -> None:
         """Append one iteration."""

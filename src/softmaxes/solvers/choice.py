@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from softmaxes.objective import Objective
+from softmaxes.objective import Objective, SoftmaxLoss
 from softmaxes.solvers.base import Solver
 from softmaxes.solvers.lbfgs import LBFGS
+from softmaxes.solvers.owlqn import OWLQN
 
 KRONECKER_FEATURES = 1500
 """Above this many features the two eigendecompositions of the Kronecker preconditioner cost more than they save."""
+
+DENSE_SIZE = 1500
+"""The most parameters whose Hessian is factored."""
+
+DENSE_WORK = 2e10
+"""The most operations that a Hessian may take: under a second on one core."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,15 @@ class Choice:
 
 def choose(objective: Objective) -> Choice:
     """Return the solver for an objective, from its shape alone."""
+    if objective.l1 > 0:
+        return Choice(OWLQN(), "coefficients that are exactly 0 (l1_ratio > 0) need steps that can stop there")
+    size = objective.n_outputs * (objective.n_features + 1)
+    few = size <= DENSE_SIZE and objective.source.n_rows * size**2 <= DENSE_WORK
+    if few and isinstance(objective.loss, SoftmaxLoss):
+        return Choice(
+            LBFGS(preconditioner="dense", refresh=(4, 9, 18, 36, 72)),
+            f"{size} parameters are few enough to factor the Hessian itself now and then",
+        )
     if objective.source.is_sparse or objective.n_features > KRONECKER_FEATURES:
         kind = "sparse" if objective.source.is_sparse else "many"
         return Choice(

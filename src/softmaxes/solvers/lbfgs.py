@@ -12,7 +12,10 @@ from softmaxes.objective import Evaluation, Objective, Precision
 from softmaxes.solvers.base import Record, Solution, Solver, Stopping
 from softmaxes.solvers.certificate import Certifier, relative_bound
 from softmaxes.solvers.linesearch import search
-from softmaxes.solvers.preconditioners import Diagonal, Kronecker, Preconditioner
+from softmaxes.solvers.preconditioners import PRECONDITIONERS, Preconditioner
+
+SINGLE_RESOLUTION = 1e-8
+"""Estimated relative suboptimality below which values from float32 products are level: the noise of their mean."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,10 @@ class _Run:
         self.certifier = certifier
         self.stopping = stopping
         self.record = record
-        self.metric: Kronecker | Diagonal = (
-            Kronecker(objective, objective.second_moment())
-            if solver.preconditioner == "kronecker"
-            else Diagonal(objective)
-        )
+        self.metric = PRECONDITIONERS[solver.preconditioner](objective)
         self.memory: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=solver.history)
         self.iteration = 0
-        self.decrement = 0.0
+        self.decrement = float("inf")
         self.reason = ""
         self.evaluation: Evaluation
 
@@ -69,8 +68,8 @@ class _Run:
         """Iterate from theta until the tolerance is reached, iterations run out, or rounding has the upper hand."""
         current = self.objective.evaluate(theta, precision)
         if self.iteration == 0:
-            self.metric.refresh(self.objective.class_curvature(theta))
-        patience = _Patience()
+            self.metric.refresh(theta)
+        patience = Patience()
         while True:
             bound = self.certifier.bound(current)
             self.record.add(current, bound)
@@ -78,6 +77,8 @@ class _Run:
                 self.reason = "the tolerance is reached"
             elif self.iteration >= self.stopping.max_iter:
                 self.reason = f"max_iter={self.stopping.max_iter} iterations were made"
+            elif precision == "single" and self.decrement <= 2 * SINGLE_RESOLUTION * current.value:
+                self.reason = "float32 products resolve no more"
             elif patience.is_over(current):
                 self.reason = "rounding allows no further progress"
             else:
@@ -92,11 +93,11 @@ class _Run:
     def _step(self, current: Evaluation, precision: Precision) -> Evaluation | None:
         """Return the next iterate; None if neither the quasi-Newton nor the preconditioned direction leads down."""
         if self.iteration in self.solver.refresh:
-            self.metric.refresh(self.objective.class_curvature(current.theta))
+            self.metric.refresh(current.theta)
         self.iteration += 1
         following = None
         for _ in range(2):
-            direction = _direction(current.gradient, self.memory, self.metric)
+            direction = self.objective.symmetric_part(direction_of(current.gradient, self.memory, self.metric))
             self.decrement = -float(np.vdot(direction, current.gradient))
             following = search(self.objective, current, direction, precision)
             if following is not None or not self.memory:
@@ -109,10 +110,10 @@ class _Run:
         return following
 
 
-class _Patience:
+class Patience:
     """Notices that rounding has the upper hand: the gradient has not shrunk for a number of iterations."""
 
-    def __init__(self, iterations: int = 25) -> None:
+    def __init__(self, iterations: int = 15) -> None:
         self._iterations = iterations
         self._best = float("inf")
         self._best_value = float("inf")
@@ -130,7 +131,7 @@ class _Patience:
         return self._since > self._iterations
 
 
-def _direction(
+def direction_of(
     gradient: np.ndarray, memory: deque[tuple[np.ndarray, np.ndarray]], metric: Preconditioner
 ) -> np.ndarray:
     """Return -B g by the two-loop recursion, B starting from the preconditioner."""
@@ -142,6 +143,9 @@ def _direction(
         q -= alpha * change
         applied.append((rho, alpha))
     r = metric.solve(q)
+    if memory:
+        step, change = memory[-1]
+        r *= float(np.vdot(step, change)) / float(np.vdot(change, metric.solve(change)))
     for (step, change), (rho, alpha) in zip(memory, reversed(applied), strict=True):
         beta = rho * float(np.vdot(change, r))
         r += (alpha - beta) * step

@@ -9,6 +9,7 @@ The Hessian is the mean of (diag p - p pᵀ) ⊗ x xᵀ plus the penalty. Two ap
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,9 @@ from softmaxes.objective import Objective
 
 class Preconditioner(Protocol):
     """A symmetric positive definite approximation of the inverse Hessian."""
+
+    def refresh(self, theta: np.ndarray) -> None:
+        """Renew the approximation at θ."""
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         """Return the approximate inverse Hessian times gradient, both (k, d + 1)."""
@@ -30,9 +34,11 @@ class Kronecker:
     accurate for any spread of scales because S + μ D is a correlation matrix plus a positive diagonal.
     """
 
-    def __init__(self, objective: Objective, second_moment: np.ndarray) -> None:
+    def __init__(self, objective: Objective) -> None:
         from scipy.linalg import eigh
 
+        second_moment = objective.second_moment()
+        self._objective = objective
         self._l2 = objective.l2
         self._fit_intercept = objective.fit_intercept
         penalty = objective.scale**2
@@ -42,8 +48,9 @@ class Kronecker:
         self._theta, self._basis = eigh(np.diag(penalty), total, driver="gvd")
         self._moment = np.maximum(1 - shift * self._theta, 0.0)
 
-    def refresh(self, curvature: np.ndarray) -> None:
-        """Take a new A."""
+    def refresh(self, theta: np.ndarray) -> None:
+        """Take A at θ."""
+        curvature = self._objective.class_curvature(theta)
         size = len(curvature)
         if size > 1:
             # Moving all classes together is A's null direction and has no gradient: any curvature will do there but a
@@ -63,6 +70,43 @@ class Kronecker:
         return step
 
 
+class Dense:
+    """The inverse of the Hessian itself, for few parameters; at first the Kronecker product, exact at W = 0."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._first: Kronecker | None = Kronecker(objective)
+
+    def refresh(self, theta: np.ndarray) -> None:
+        """Factor the Hessian at θ."""
+        from scipy.linalg import cho_factor
+
+        objective = self._objective
+        if self._first is not None and not theta[:, :-1].any():
+            self._first.refresh(theta)
+            return
+        self._first = None
+        k, width = theta.shape
+        matrix = objective.hessian(theta)
+        diagonal = np.einsum("ii->i", matrix)
+        ridge = 1e-7 * float(diagonal.mean())
+        diagonal += np.tile(np.append(objective.l2 * objective.scale**2, 0.0), k) + ridge
+        if k > 1:
+            # The null direction of every feature, all classes together: see Kronecker.
+            cube = matrix.reshape(k, width, k, width)
+            for j in range(width):
+                cube[:, j, :, j] += diagonal.mean() / k
+        self._factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        from scipy.linalg import cho_solve
+
+        if self._first is not None:
+            return self._first.solve(gradient)
+        step: np.ndarray = cho_solve(self._factor, gradient.ravel(), check_finite=False)
+        return step.reshape(gradient.shape)
+
+
 class Diagonal:
     """Inverse of diag(mean p_k (1 - p_k) x̃_j² + λ scale_j²); with standardised features the mean of x̃² is 1."""
 
@@ -73,8 +117,9 @@ class Diagonal:
         if not objective.fit_intercept:
             self._moment = self._moment * (1 + (objective.moments.mean * objective.scale) ** 2)
 
-    def refresh(self, curvature: np.ndarray) -> None:
-        """Take a new A, of which the diagonal counts."""
+    def refresh(self, theta: np.ndarray) -> None:
+        """Take A at θ, of which the diagonal counts."""
+        curvature = self._objective.class_curvature(theta)
         diagonal = np.maximum(np.diag(curvature), 1e-8 * float(np.max(np.diag(curvature))))
         self._denominator = np.multiply.outer(diagonal, np.append(self._moment, 1.0))
         self._denominator[:, :-1] += self._penalty
@@ -83,3 +128,10 @@ class Diagonal:
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         step: np.ndarray = gradient / self._denominator
         return step
+
+
+PRECONDITIONERS: dict[str, Callable[[Objective], Preconditioner]] = {
+    "dense": Dense,
+    "kronecker": Kronecker,
+    "diagonal": Diagonal,
+}

@@ -23,14 +23,18 @@ from typing import Any, Protocol, Self, TypeVar
 
 from softmaxes.sources.base import Block, IndexedSource, Source
 
-TILE_BYTES = 1 << 19
-"""What a tile's features and logits may occupy in float32: half of a common 1 MB second-level cache."""
+TILE_BYTES = 1 << 18
+"""What a tile's features and logits may occupy in float32: a fraction of a common second-level cache (measured)."""
 
 MOST_PARTS = 16
 """The most parts, hence the most threads that a pass can use."""
 
 PART_BYTES = 1 << 26
 """What the sums of all parts together may occupy in float64."""
+
+
+SHARED_VALUES = 1 << 20
+"""A pass over fewer features and logits than this takes about a millisecond: threads would cost more than they save."""
 
 
 class Sum(Protocol):
@@ -53,18 +57,23 @@ class Plan:
     n_rows: int
     tile_rows: int
     part_tiles: int
+    shared: bool
+    """Whether a pass is long enough to be worth handing to threads; no result depends on it."""
 
     @classmethod
-    def of(cls, source: Source, n_classes: int) -> Plan:
-        """Return the cuts for a source's shape: a function of rows, features and classes, and of nothing else."""
+    def of(cls, source: Source, n_classes: int, sum_size: int | None = None) -> Plan:
+        """Return the cuts for a source's shape: a function of rows, features and classes, and of nothing else.
+
+        sum_size: how many numbers one part sums, n_features · n_classes unless given.
+        """
         n_rows, n_features = source.n_rows, source.n_features
         width = n_classes if source.is_sparse else n_features + n_classes
         tile_rows = min(max(TILE_BYTES // (4 * width), 256), 8192) // 64 * 64
         if source.is_sparse:  # a tile's gradient is as large as the model: few, larger tiles
             tile_rows = max(tile_rows, 2048)
         tiles = max(1, -(-n_rows // tile_rows))
-        parts = max(2, min(MOST_PARTS, PART_BYTES // (8 * n_features * n_classes + 1)))
-        return cls(n_rows, tile_rows, -(-tiles // min(tiles, parts)))
+        parts = max(1, min(MOST_PARTS, PART_BYTES // (8 * (sum_size or n_features * n_classes) + 1)))
+        return cls(n_rows, tile_rows, -(-tiles // min(tiles, parts)), n_rows * width > SHARED_VALUES)
 
     def parts(self) -> Iterator[tuple[int, int]]:
         """Yield the first row and the row after the last of each part."""
@@ -103,7 +112,7 @@ class Workers(AbstractContextManager["Workers"]):
     def fold(self, source: Source, plan: Plan, new_sum: Callable[[], S]) -> S:
         """Return the sum over all rows of source, merged in row order."""
         parts = list(plan.parts())
-        if isinstance(source, IndexedSource) and self.threads > 1 and len(parts) > 1:
+        if isinstance(source, IndexedSource) and self.threads > 1 and plan.shared and len(parts) > 1:
             sums = self._in_parallel(source, plan, new_sum, parts)
         elif isinstance(source, IndexedSource):
             sums = [_sum_part(source, plan, new_sum, *part) for part in parts]
