@@ -7,6 +7,8 @@ export interface State extends Parameters {
   beta: number;
   member: string;
   target: number;
+  /** taken from the logit of the true class while learning (soft margin) */
+  margin: number;
   /** step of the entropy expansion along the first two logits */
   stepX: number;
   stepY: number;
@@ -28,8 +30,9 @@ export const INITIAL: State = {
   epsilon: 0.1,
   alpha: 1.5,
   target: 1,
-  stepX: 1,
-  stepY: 0.5,
+  margin: 0,
+  stepX: -1,
+  stepY: 1,
   rate: 0.5,
   steps: 20,
   shift: 12,
@@ -49,6 +52,7 @@ const KEYS: Record<keyof State, string> = {
   epsilon: "e",
   alpha: "a",
   target: "y",
+  margin: "g",
   stepX: "dx",
   stepY: "dy",
   rate: "r",
@@ -72,6 +76,7 @@ const ALLOWED: Record<keyof State, (x: unknown) => boolean> = {
   epsilon: inside(0, 10),
   alpha: inside(1, 3),
   target: inside(0, CLASSES.most - 1, true),
+  margin: inside(0, 10),
   stepX: inside(-3, 3),
   stepY: inside(-3, 3),
   rate: inside(0, 10),

@@ -13,7 +13,7 @@ import { fromHash, INITIAL, toHash } from "../src/state";
 import { pretty } from "../src/ui/numbers";
 
 describe("the address holds the state", () => {
-  const changed = { ...INITIAL, logits: [0.1, -2, 3.25, 1e-3], beta: 0.3333333333333333, member: "entmax", alpha: 1.35, target: 3, seed: 99, stepX: -0.25 };
+  const changed = { ...INITIAL, logits: [0.1, -2, 3.25, 1e-3], beta: 0.3333333333333333, member: "entmax", alpha: 1.35, target: 3, margin: 1.5, seed: 99, stepX: -0.25 };
   it("and gives it back exactly", () => expect(fromHash(`#${toHash(changed)}`)).toEqual(changed));
   it("and says nothing when nothing was changed", () => expect(toHash(INITIAL)).toBe(""));
   it.each(["#z=1,x,2", "#m=nothing", "#b=NaN", "#z=1", "#n=2.5", "#d=1e9", "#%%%", "#family"])("and ignores %s", (hash) => expect(fromHash(hash)).toEqual(INITIAL));

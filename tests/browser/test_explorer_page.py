@@ -173,9 +173,23 @@ def test_a_step_of_gradient_descent(visit, address):
     assert close(read(page, "gradient"), gradient)
     after = z - 0.5 * gradient[0]
     assert close(read(page, "loss.after"), sm.cross_entropy(after[None], np.array([2])))
+    type_number(page, "margin-value", 1.5)
+    assert close(read(page, "loss"), sm.losses.soft_margin_cross_entropy(z[None], np.array([2]), margin=1.5))
+    type_number(page, "margin-value", 0)
     page.click("#take-step")
     go_to(page, "family")
     assert close(read(page, "p.softmax"), sm.softmax(after))
+
+
+def test_where_a_member_fails_the_page_says_why(visit, address):
+    page = visit(f"{address}#m=linear")
+    for section in ["derivatives", "entropy", "learning"]:
+        go_to(page, section)
+        assert "a negative score leaves the simplex" in page.inner_text(f"#{section}")
+    set_logits(page, [2, 1, 1])
+    go_to(page, "derivatives")
+    assert close(read(page, "jacobian"), maps.Linear().jacobian(np.array([2.0, 1.0, 1.0])))
+    assert page.is_hidden("#derivatives .fault")
 
 
 def test_the_triangle_is_dragged_and_pressed(visit, address):

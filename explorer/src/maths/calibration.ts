@@ -1,25 +1,41 @@
-import { logSumExp, softmax } from "./exponential";
-import { dot, indexOfLargest, sum, type Matrix, type Vector } from "./vectors";
+import { softmax } from "./exponential";
+import { indexOfLargest, sum, type Matrix, type Vector } from "./vectors";
 
 export interface Labelled {
   logits: Matrix;
   labels: Vector;
 }
 
-/** Mean of -log softmax(beta z)_y over the rows. */
+/** Mean of -log softmax(beta z)_y over the rows, for beta > 0; plain loops, for there may be many rows. */
 export function meanLoss({ logits, labels }: Labelled, beta: number): number {
-  return sum(logits.map((z, n) => logSumExp(z.map((x) => beta * x)) - beta * z[labels[n]])) / logits.length;
+  let total = 0;
+  for (let n = 0; n < logits.length; n++) {
+    const z = logits[n];
+    const top = indexOfLargest(z);
+    let rest = 0;
+    for (let k = 0; k < z.length; k++) if (k !== top) rest += Math.exp(beta * (z[k] - z[top]));
+    total += beta * (z[top] - z[labels[n]]) + Math.log1p(rest);
+  }
+  return total / logits.length;
 }
 
 /** First and second derivative of the mean loss by beta: mean (zbar - z_y) and mean var z, so that the loss is convex. */
 function derivatives({ logits, labels }: Labelled, beta: number): [number, number] {
   let [first, second] = [0, 0];
-  logits.forEach((z, n) => {
-    const p = softmax(z.map((x) => beta * x));
-    const mean = dot(p, z);
-    first += mean - z[labels[n]];
-    second += dot(p, z.map((x) => (x - mean) ** 2));
-  });
+  for (let n = 0; n < logits.length; n++) {
+    const z = logits[n];
+    const top = z[indexOfLargest(z)];
+    let [s, t, q] = [0, 0, 0]; // sums of e, d e and d^2 e with d = z - max z and e = exp(beta d)
+    for (let k = 0; k < z.length; k++) {
+      const d = z[k] - top;
+      const e = Math.exp(beta * d);
+      s += e;
+      t += d * e;
+      q += d * d * e;
+    }
+    first += t / s - (z[labels[n]] - top);
+    second += q / s - (t / s) ** 2;
+  }
   return [first / logits.length, second / logits.length];
 }
 

@@ -9,7 +9,13 @@ export const sum = (x: Vector): number => x.reduce((total, value) => total + val
 export const dot = (x: Vector, y: Vector): number => x.reduce((total, value, i) => total + value * y[i], 0);
 export const largest = (x: Vector): number => x.reduce((m, value) => Math.max(m, value), -Infinity);
 export const smallest = (x: Vector): number => x.reduce((m, value) => Math.min(m, value), Infinity);
-export const indexOfLargest = (x: Vector): number => x.reduce((best, value, i) => (value > x[best] ? i : best), 0);
+
+export function indexOfLargest(x: Vector): number {
+  let best = 0;
+  for (let i = 1; i < x.length; i++) if (x[i] > x[best]) best = i;
+  return best;
+}
+
 export const delta = (i: number, j: number): number => (i === j ? 1 : 0);
 
 export const vector = (size: number, entry: (i: number) => number): Vector => Array.from({ length: size }, (_, i) => entry(i));

@@ -17,6 +17,9 @@ function example(): Labelled {
   return { logits: truth.map((z) => z.map((x) => Math.round(2200 * x) / 1000)), labels: truth.map((z) => random.categorical(softmax(z))) };
 }
 
+/** The mean loss at temperatures from 0.1 to 10. */
+const lossCurve = (data: Labelled) => Array.from({ length: 61 }, (_, i) => 10 ** (i / 30 - 1)).map((t) => [t, meanLoss(data, 1 / t)]);
+
 export const calibrationSection: Section = {
   id: "calibration",
   title: "Calibration on your own data",
@@ -25,6 +28,8 @@ export const calibrationSection: Section = {
     let data: Labelled = isLabelled(embedded) ? embedded : example();
     let name = isLabelled(embedded) ? (embedded.rows > embedded.logits.length ? `your model's logits, evenly spaced rows of ${embedded.rows.toLocaleString("en")}` : "your model's logits") : "a built-in example: a model 2.2 times too sure";
     let fit = fitTemperature(data);
+    let raw = evaluate(data, 1);
+    let points = lossCurve(data);
     let version = 0;
     const message = h("p", { class: "message", role: "status" });
     const about = h("p", { class: "fact" });
@@ -34,7 +39,8 @@ export const calibrationSection: Section = {
     const table = h("div");
 
     function use(next: Labelled, what: string): void {
-      [data, name, fit, version] = [next, what, fitTemperature(next), version + 1];
+      [data, name, version] = [next, what, version + 1];
+      [fit, raw, points] = [fitTemperature(data), evaluate(data, 1), lossCurve(data)];
       message.textContent = "";
       message.classList.remove("bad");
       store.set({ fitted: 1 });
@@ -101,7 +107,6 @@ export const calibrationSection: Section = {
       render(state) {
         temperature.update();
         const now = evaluate(data, state.fitted);
-        const raw = evaluate(data, 1);
         about.textContent = `In use: ${name}; ${data.logits.length.toLocaleString("en")} rows, ${data.logits[0].length} classes.${fit.atBound ? " The loss keeps falling to the edge of the allowed temperatures: there is no best one in between." : ""}`;
         const row = (label: string, id: keyof Omit<Scores, "bins">, digits = 4) =>
           h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, reading(`before.${id}`, raw[id], digits)), h("td", {}, reading(`after.${id}`, now[id], digits)));
@@ -113,8 +118,6 @@ export const calibrationSection: Section = {
         reliability(after, now, "Reliability diagram at the temperature tried");
         if (drawn !== `${version} ${width}`) reliability(before, raw, "Reliability diagram as the logits came");
         drawn = `${version} ${width}`;
-        const temperatures = Array.from({ length: 61 }, (_, i) => 10 ** (i / 30 - 1));
-        const points = temperatures.map((t) => [t, meanLoss(data, 1 / t)]);
         const floor = Math.min(...points.map(([, y]) => y));
         curve.replaceChildren(
           chart("Mean log-loss against temperature", {

@@ -26,7 +26,8 @@ export const derivativesSection: Section = {
     const first = h("div");
     const facts = h("ul", { class: "facts" });
     const second = h("div", { class: "slices" });
-    const element = h(
+    const note = h("p", { class: "fault" });
+    const frame = h(
       "div",
       {},
       h("div", { class: "split" }, h("figure", {}, first), facts),
@@ -34,16 +35,14 @@ export const derivativesSection: Section = {
       second,
     );
     return {
-      element,
+      element: h("div", {}, note, frame),
       render(state) {
         const member = chosen(state);
         const fault = member.fault(state.logits);
-        if (fault) {
-          first.replaceChildren(h("p", { class: "fault" }, `${member.name} is not a distribution here: ${fault}.`));
-          facts.replaceChildren();
-          second.replaceChildren();
-          return;
-        }
+        note.textContent = `${member.name} is not a distribution here: ${fault}.`;
+        note.hidden = fault === null;
+        frame.hidden = fault !== null;
+        if (fault !== null) return;
         const J = member.jacobian(state.logits);
         const T = member.second(state.logits);
         const names = J.map((_, k) => className(k));
@@ -58,7 +57,7 @@ export const derivativesSection: Section = {
           fact(columnSum < tiny, "Columns sum to zero: probability is moved, never made. Largest sum", reading("fact.columns", columnSum, 2)),
           fact(rowSum < tiny, rowSum < tiny ? "Rows sum to zero: adding one number to all logits changes nothing. Largest sum" : "Rows do not sum to zero: a common shift of the logits matters. Largest sum", reading("fact.rows", rowSum, 4)),
           fact(asymmetry < tiny, asymmetry < tiny ? "Symmetric: p is the gradient of a potential. Largest difference" : "Not symmetric: p is not the gradient of a potential. Largest difference", reading("fact.symmetry", asymmetry, 4)),
-          h("li", { class: "plain" }, "Largest stretch ‖J‖ ", reading("fact.norm", spectralNorm(J), 4), state.member === "softmax" ? `; for softmax never above |β|/2 = ${(Math.abs(state.beta) / 2).toFixed(3)}` : ""),
+          h("li", { class: "plain" }, "Largest stretch ‖J‖ ", reading("fact.norm", spectralNorm(J), 4), state.member === "softmax" ? `; for softmax at most half of |β|, ${(Math.abs(state.beta) / 2).toFixed(3)}` : ""),
         );
         const scale = Math.max(...T.map(magnitude));
         second.replaceChildren(

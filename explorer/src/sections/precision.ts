@@ -29,7 +29,7 @@ export const precisionSection: Section = {
         const scaled = state.logits.map((z) => state.beta * z);
         const truth = softmax(scaled);
         const shifted = scaled.map((z) => z + state.shift);
-        place.style.setProperty("--narrowest", `${5 + 3.2 * state.logits.length}rem`);
+        place.style.setProperty("--narrowest", `${7.5 + 4.8 * state.logits.length}rem`);
         place.replaceChildren(
           ...FORMATS.map((format) => {
             const line = (label: string, values: number[], name?: string) =>

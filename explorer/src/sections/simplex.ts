@@ -11,10 +11,11 @@ const LATTICE = Array.from({ length: 13 }, (_, i) => i - 6);
 const FINE = Array.from({ length: 97 }, (_, i) => (i - 48) / 8);
 const SMALLEST = 1e-4; // dragging stops this far from the edges, where softmax has no logits
 
-/** The image of a square lattice of logits, taken through the mean of the present ones. */
-function lattice(member: Member, z: number[]): [number, number][][] {
+/** The image of a square lattice of logits, taken through the mean of the present ones; fine where the map is steep. */
+function lattice(member: Member, z: number[], beta: number): [number, number][][] {
   const mean = sum(z) / 3;
-  const at = (u: number, v: number) => place(member.value([0, 1, 2].map((k) => mean + u * ACROSS[k] + v * UP[k])));
+  const unit = (member.traits.zeros ? 0.2 : 0.8) / (Math.abs(beta) || 1);
+  const at = (u: number, v: number) => place(member.value([0, 1, 2].map((k) => mean + unit * (u * ACROSS[k] + v * UP[k]))));
   const isInside = ([x, y]: [number, number]) => x > -50 && x < SIZE.width + 50 && y > -50 && y < SIZE.height + 50;
   return LATTICE.flatMap((fixed) => [FINE.map((x) => at(x, fixed)), FINE.map((x) => at(fixed, x))]).map((line) => line.filter(isInside));
 }
@@ -80,7 +81,7 @@ export const simplexSection: Section = {
         if (!enough) return;
         const z = state.logits.slice(0, 3);
         const member = chosen(state);
-        web.replaceChildren(...lattice(member, z).map((line) => s("path", { d: path(line) })));
+        web.replaceChildren(...lattice(member, z, state.beta).map((line) => s("path", { d: path(line) })));
         trail.setAttribute("d", path(cooling(member, z)));
         const softmax = members(state)[0].value(z);
         const [cx, cy] = place(softmax);

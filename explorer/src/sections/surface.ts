@@ -23,24 +23,24 @@ export const surfaceSection: Section = {
       slider({ id: "step-y", label: "step of B", min: -REACH, max: REACH, step: 0.05, get: () => store.state.stepY, set: (stepY) => store.set({ stepY }) }),
     ];
     const cut = h("figure", {}, section, h("figcaption", {}, "Along the step and beyond: the entropy (solid), its tangent (dotted) and its parabola (dashed)."));
-    const element = h(
+    const note = h("p", { class: "fault" });
+    const frame = h(
       "div",
       {},
       h("div", { class: "pair" }, h("figure", {}, exactMap, h("figcaption", {}, "Entropy H(z + Δ)")), h("figure", {}, quadraticMap, h("figcaption", {}, "Its second-order expansion around z, held between 0 and log K"))),
       h("div", { class: "split" }, cut, h("div", {}, ...controls.map((control) => control.element), read)),
     );
     return {
-      element,
+      element: h("div", {}, note, frame),
       render(state) {
         for (const control of controls) control.update();
         const member = chosen(state);
         const z = state.logits;
         const fault = member.fault(z);
-        if (fault) {
-          exactMap.replaceChildren(h("p", { class: "fault" }, `${member.name} is not a distribution here: ${fault}.`));
-          for (const place of [quadraticMap, section, read]) place.replaceChildren();
-          return;
-        }
+        note.textContent = `${member.name} is not a distribution here: ${fault}.`;
+        note.hidden = fault === null;
+        frame.hidden = fault !== null;
+        if (fault !== null) return;
         const step = (x: number, y: number) => z.map((_, k) => (k === 0 ? x : k === 1 ? y : 0));
         const exact = (x: number, y: number) => {
           const moved = z.map((value, k) => value + (k === 0 ? x : k === 1 ? y : 0));

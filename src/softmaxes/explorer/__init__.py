@@ -22,8 +22,8 @@ __all__ = ["open_browser", "page", "write"]
 
 _SLOT = '<script id="softmaxes-data" type="application/json">null</script>'
 
-# A page of this many numbers still opens at once; more rows would only draw the same pictures.
-_MOST_NUMBERS = 200_000
+# A page of this many numbers opens at once and follows its sliders; more rows would only draw the same pictures.
+_MOST_NUMBERS = 60_000
 
 
 def page() -> str:
@@ -50,7 +50,7 @@ def write(
     Parameters
     ----------
     path : where to write the page.
-    logits : (n, K), finite, at least two classes. Of more than 200,000 numbers evenly spaced rows are kept, and the
+    logits : (n, K), finite, at least two classes. Of more than 60,000 numbers evenly spaced rows are kept, and the
         page says of how many.
     labels : (n,), the true classes: members of `classes`, or column numbers from 0 to K - 1 where those are names or
         not given. They open the calibration section on the data.
