@@ -21,6 +21,7 @@
 #include "kernels.hpp"
 #include "log.hpp"
 #include "sums.hpp"
+#include "precise.hpp"
 #include "rows.hpp"
 
 namespace softmaxes {

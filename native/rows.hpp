@@ -18,7 +18,6 @@ using softmaxes::Losses;
 using softmaxes::Operation;
 using softmaxes::Rows;
 
-constexpr double infinity = __builtin_inf();
 template <class T>
 constexpr T nan_of = static_cast<T>(__builtin_nan(""));
 
@@ -197,6 +196,16 @@ inline void fill_row(T* out, std::int64_t n, T value) {
     for (std::int64_t i = 0; i < n; ++i) out[i] = value;
 }
 
+// The log-sum of a row from its maximum and the log of what is above it; where the two nearly cancel, once more.
+template <class T>
+inline T logsumexp_of(const T* x, std::int64_t n, T maximum, double log_sum) {
+    const double value = static_cast<double>(maximum) + log_sum;
+    // above, the rounding of the terms (2.3 units) is under half a unit of the result
+    constexpr double least = 4.0;
+    if (value >= least || value <= -least || n == 1) return static_cast<T>(value);
+    return static_cast<T>(logsumexp_precise(x, n));
+}
+
 // The maximum, NaN if any entry is NaN.
 template <class V>
 inline typename V::scalar maximum_of(const typename V::scalar* x, std::int64_t n) {
@@ -238,7 +247,7 @@ inline void finish_single(const Rows<typename V::scalar>& job, const typename V:
     const double rest = rest_of_row<V>(x, n, maximum, its_term, total, view);
     const double log_sum = log1p(rest / its_term);
     if (job.operation == Operation::logsumexp) {
-        *out = static_cast<T>(static_cast<double>(maximum) + log_sum);
+        *out = logsumexp_of(x, n, maximum, log_sum);
         return;
     }
     const V m = broadcast<V>(maximum), l = broadcast<V>(static_cast<T>(log_sum));
@@ -389,7 +398,7 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
             if (single[r]) {
                 alone(first + r);
             } else if (reduced) {
-                *out = static_cast<T>(static_cast<double>(tops[r]) + log_sum[r]);
+                *out = logsumexp_of(job.x + (first + r) * job.x_stride, n, tops[r], log_sum[r]);
             } else {
                 const V m = broadcast<V>(tops[r]), l = broadcast<V>(static_cast<T>(log_sum[r]));
                 map_row<V>(job.x + (first + r) * job.x_stride, out, n, [&](V v) { return sub(sub(v, m), l); });

@@ -11,6 +11,8 @@
 
 namespace {
 
+constexpr double infinity = __builtin_inf();
+
 constexpr std::int64_t chunk = 32768;  // entries after which lanes are folded
 
 // an unevaluated sum high + low

@@ -70,13 +70,15 @@ def main() -> None:
         scale = mp.mpf(2) ** bits
         high = mp.floor(ln2 * scale) / scale
         low = float(dtype(float(ln2 - high)))
-        print(f"// ln2 {dtype.__name__}: {float(high).hex()} + {low.hex()}; log2(e) {float(dtype(float(1 / ln2))).hex()}")
+        print(f"// ln2 {dtype.__name__}: {float(high).hex()} + {low.hex()}")
+        print(f"// log2(e) {float(dtype(float(1 / ln2))).hex()}")
     powers = [mp.mpf(2) ** (mp.mpf(j) / 16) for j in range(16)]
     rounded = [np.float32(float(p)) for p in powers]
     print("// 2^(j/16) less j sixteenths of an exponent step, as bits")
     print(", ".join(f"0x{int(r.view(np.uint32)) - (j << 19):08x}" for j, r in enumerate(rounded)))
     print("// what rounding took from 2^(j/16), relative")
-    print(", ".join(float(np.float32(float(p / mp.mpf(float(r)) - 1))).hex() + "f" for p, r in zip(powers, rounded)))
+    lost = [float(np.float32(float(p / mp.mpf(float(r)) - 1))) for p, r in zip(powers, rounded, strict=True)]
+    print(", ".join(f"{error.hex()}f" for error in lost))
 
 
 if __name__ == "__main__":
