@@ -36,6 +36,9 @@ _ROOMS = {
     "sparsemax": "maps",
     "spherical_softmax": "maps",
     "taylor_softmax": "maps",
+    "gumbel_softmax": "sampling",
+    "sample": "sampling",
+    "sample_without_replacement": "sampling",
     "cross_entropy": "losses",
     "cross_entropy_and_gradient": "losses",
     "linear_cross_entropy": "heads",
@@ -51,7 +54,7 @@ _ROOMS = {
 }
 
 # rooms that are public as a whole
-_MODULES = ("calibration", "losses", "metrics", "sources", "heads", "errors")
+_MODULES = ("calibration", "losses", "maps", "maximum_entropy", "sampling", "transforms", "metrics", "sources", "heads", "errors")
 
 __all__ = ["__version__", *sorted(_ROOMS), *_MODULES]  # noqa: PLE0604 - names come from the table above
 

@@ -16,7 +16,7 @@ import array_api_compat
 
 from softmaxes.arrays import is_plain
 
-__all__ = ["implicit", "iterate", "potential"]
+__all__ = ["constant", "implicit", "iterate", "potential"]
 
 
 def implicit(solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], z: Any) -> Any:
@@ -29,6 +29,12 @@ def potential(value: Callable[[Any, Any], Any], gradient: Callable[[Any, Any], A
     """Return value(z, q), (...), whose gradient with respect to z, (..., K), is gradient(z, q); q is a constant."""
     bridge = _bridge(z)
     return value(z, q) if bridge is None else bridge.potential(value, gradient, z, q)
+
+
+def constant(x: Any) -> Any:
+    """Return x as something that no derivative goes through."""
+    bridge = _bridge(x)
+    return x if bridge is None else bridge.constant(x)
 
 
 def iterate(step: Callable[[Any], tuple[Any, Any]], state: Any, most: int, z: Any) -> Any:

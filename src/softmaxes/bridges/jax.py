@@ -8,7 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["implicit", "iterate", "potential"]
+__all__ = ["constant", "implicit", "iterate", "potential"]
+
+
+def constant(x: Any) -> Any:
+    """Return x with its gradient stopped."""
+    return jax.lax.stop_gradient(x)
 
 
 def implicit(solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], z: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["implicit", "potential"]
+__all__ = ["constant", "implicit", "potential"]
 
 
 class _Implicit(torch.autograd.Function):  # type: ignore[misc]
@@ -36,6 +36,11 @@ class _Potential(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, u: Any) -> Any:
         z, q = ctx.saved_tensors
         return None, None, u[..., None] * ctx.gradient(z, q), None
+
+
+def constant(x: Any) -> Any:
+    """Return x, detached."""
+    return x.detach()
 
 
 def implicit(solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], z: Any) -> Any:
