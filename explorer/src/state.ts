@@ -32,7 +32,7 @@ export const INITIAL: State = {
   target: 1,
   margin: 0,
   stepX: -1,
-  stepY: 1,
+  stepY: 0.5,
   rate: 0.5,
   steps: 20,
   shift: 12,

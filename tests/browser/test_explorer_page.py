@@ -286,7 +286,7 @@ def test_shown_python_gives_the_shown_numbers(visit, address):
 def test_worked_numbers_and_errata_are_there(visit, address):
     page = visit(address)
     go_to(page, "worked")
-    assert "0 are wrong" in page.inner_text("#worked")
+    assert "none are wrong" in page.inner_text("#worked")
     assert close(read(page, "worked.0"), sm.softmax([1.5, 5.2, 2.3, 0.8]))
     go_to(page, "errata")
     for claim in page.query_selector_all(".claim:not([open]) summary"):
@@ -346,6 +346,34 @@ def test_text_has_contrast(visit, address, scheme):
         for ground in (paper, surface):
             high, low = max(text, ground), min(text, ground)
             assert (high + 0.05) / (low + 0.05) >= 4.5, name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_on_heat_maps_have_contrast(visit, address, scheme):
+    page = visit(f"{address}#z=1.6,1.3,1,0.2", scheme=scheme)
+    ratios = []
+    for temperature in [0.5, 0.8, 1.2, 2, 4]:
+        go_to(page, "derivatives")
+        type_number(page, "temperature-value", temperature)
+        ratios += page.evaluate(
+            """() => {
+                const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+                const light = colour => {
+                    pen.fillStyle = colour;
+                    pen.fillRect(0, 0, 1, 1);
+                    const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map(c => c / 255)
+                        .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+                    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+                };
+                return [...document.querySelectorAll('.heat tbody td')].map(cell => {
+                    const style = getComputedStyle(cell);
+                    const [a, b] = [light(style.color), light(style.backgroundColor)];
+                    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+                });
+            }"""
+        )
+    assert len(ratios) == 5 * (16 + 64)
+    assert min(ratios) >= 4.45  # 4.5 less the rounding of colours to bytes
 
 
 def test_everything_is_named_and_reached_by_keyboard(visit, address):

@@ -87,7 +87,7 @@ export const workedSection: Section = {
     const element = h(
       "div",
       {},
-      h("p", { class: "tally" }, `${count("pass")} of ${total} printed numbers are right as printed; ${count("cut")} were cut and ${count("twice")} rounded twice, which moves the last digit; ${count("fail")} are wrong.`),
+      h("p", { class: "tally" }, `${count("pass")} of ${total} printed numbers are right as printed; ${count("cut")} were cut and ${count("twice")} rounded twice, which moves the last digit; ${count("fail") || "none"} ${count("fail") === 1 ? "is" : "are"} wrong.`),
       ...[...new Set(WORKED.map((worked) => worked.source))].flatMap((source) => [
         h("h3", {}, source),
         h(

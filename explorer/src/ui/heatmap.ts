@@ -22,7 +22,7 @@ export function heatmap(values: Matrix, options: HeatOptions): HTMLElement {
     return h(
       "td",
       {
-        class: `${value < 0 ? "below" : "above"}${strength > 62 ? " strong" : ""}`,
+        class: `${value < 0 ? "below" : "above"}${strength > (value < 0 ? 83 : 78) ? " strong" : ""}`, // where black begins to read better than white
         style: `--strength:${strength}%`,
         title: `${options.rows[i]}, ${options.columns[j]}: ${value}`,
       },
