@@ -11,7 +11,7 @@ import pytest
 
 from softmaxes import metrics as sm
 from softmaxes.metrics.base import Rows
-from softmaxes.metrics.bins import N_FINE_CELLS, fine_cells
+from softmaxes.metrics.bins import N_FINE_CELLS, equal_width_cells, fine_cells
 from softmaxes.metrics.tally import Tally
 
 METRICS = [
@@ -147,6 +147,14 @@ def test_equal_mass_bins_do_not_depend_on_the_order_of_equal_probabilities():
     y = np.arange(100) % 3 % 2
     shuffled = np.random.default_rng(0).permutation(y)
     assert sm.calibration_error(p, y, scheme="equal_mass") == sm.calibration_error(p, shuffled, scheme="equal_mass")
+
+
+def test_equal_width_cells_keep_their_edges():
+    for bins in (1, 3, 7, 10, 15, 100):
+        edges = np.arange(bins + 1) / bins
+        p = np.concatenate([edges, np.nextafter(edges, 0), np.nextafter(edges, 1)[:-1]])
+        expected = [min(sum(q >= e for e in edges) - 1, bins - 1) for q in p]
+        assert equal_width_cells(p, bins).tolist() == expected
 
 
 def test_fine_cells_increase_and_are_fine():
@@ -305,7 +313,7 @@ class RoundedSums(sm.LogLoss):
 
     def merge(self, other):
         merged = super().merge(other)
-        rounded = {key: tuple((part >> 1060) << 1060 for part in sums) for key, sums in merged.tally.cells.items()}
+        rounded = {key: tuple((part >> 1066) << 1066 for part in sums) for key, sums in merged.tally.cells.items()}
         return replace(merged, tally=Tally(rounded))
 
 

@@ -29,8 +29,12 @@ N_FINE_CELLS = 2 * _OCTAVES * _PER_OCTAVE
 
 def equal_width_cells(p: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     """Return the bin of each probability: bin b is [b/bins, (b + 1)/bins), and the last one holds 1.0 too."""
-    edges = np.arange(1, bins) / bins
-    return np.searchsorted(edges, p, side="right").astype(np.int64)
+    edges = np.arange(bins + 1) / bins
+    cells = np.minimum((p * bins).astype(np.int64), bins - 1)
+    # The product is rounded: it may land on the wrong side of an edge.
+    cells -= p < edges[cells]
+    cells += (p >= edges[cells + 1]) & (cells < bins - 1)
+    return cells
 
 
 def fine_cells(p: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -135,12 +139,12 @@ def half_width(scales: NDArray[np.float64], level: float) -> float:
 
 def histogram(rows: Rows, kind: Kind, scheme: Scheme, bins: int) -> Tally:
     """Tally the judged predictions of these rows; cell = group * cells per group + cell."""
-    tally = Tally()
+    parts = []
     for group, (p, hit) in enumerate(predictions(rows, kind)):
         cells = equal_width_cells(p, bins) if scheme == "equal_width" else fine_cells(p)
         size = bins if scheme == "equal_width" else N_FINE_CELLS
-        tally = tally.merge(Tally.of(cells + group * size, *residual_columns(p, hit, rows.weight)))
-    return tally
+        parts.append(Tally.of(cells + group * size, *residual_columns(p, hit, rows.weight)))
+    return Tally.disjoint(parts)
 
 
 def read_histogram(tally: Tally, scheme: Scheme, bins: int, n_groups: int) -> list[Bins]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from math import isnan, nan
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softmaxes.metrics.base import Metric, Rows
-from softmaxes.metrics.bins import N_COLUMNS, Bins, equal_width_cells, predictions, residual_columns
+from softmaxes.metrics.bins import Bins, equal_width_cells, predictions
 from softmaxes.metrics.means import MeanState, mean_columns, mean_interval
 from softmaxes.metrics.tally import Tally
 
@@ -42,11 +43,11 @@ class Brier(Metric):
         error = rows.probabilities.copy()
         error[np.arange(len(error)), rows.target] -= 1.0
         # Cell 0 holds whole rows; cell 1 + class * bins + bin holds the entries of that class in that bin.
-        tally = Tally.of(None, *mean_columns(rows.weight, (error * error).sum(axis=1)))
+        parts = [Tally.of(None, *mean_columns(rows.weight, (error * error).sum(axis=1)))]
         for k, (p, hit) in enumerate(predictions(rows, "classwise")):
             cells = 1 + k * self.bins + equal_width_cells(p, self.bins)
-            tally = tally.merge(Tally.of(cells, *residual_columns(p, hit, rows.weight)))
-        return tally
+            parts.append(Tally.of(cells, *mean_columns(rows.weight, hit - p)))
+        return Tally.disjoint(parts)
 
     @property
     def value(self) -> float:
@@ -57,12 +58,11 @@ class Brier(Metric):
         """The part of the score that recalibration within the bins would remove."""
         if isnan(self.value):
             return nan
-        keys, table = Tally({key: sums for key, sums in self.tally.cells.items() if key}).table(N_COLUMNS)
+        keys, table = Tally({key: sums for key, sums in self.tally.cells.items() if key}).table(6)
         total = 0.0
         for k in range(self.n_classes or 0):
             begin, end = np.searchsorted(keys, [1 + k * self.bins, 1 + (k + 1) * self.bins])
-            b = Bins.of(table[begin:end])
-            total += float((b.share * (b.gap**2 - b.variance)).sum())
+            total += _squared_gap(table[begin:end])
         return total
 
     @property
@@ -72,3 +72,14 @@ class Brier(Metric):
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         return mean_interval(MeanState.of(self.tally), level, 0.0, 2.0)
+
+
+def _squared_gap(table: NDArray[np.float64]) -> float:
+    """Return the unbiased mean square of the bins' gaps, from the sums of `mean_columns`.
+
+    A bin of one row has no spread to estimate; there p (1 - p) = |r| (1 - |r|), as its residual r is p or 1 - p.
+    """
+    _, weight, residual, weight_squared, *_ = table.T
+    gap = np.abs(np.divide(residual, weight, out=np.zeros_like(weight), where=weight > 0.0))
+    b = Bins.of(np.column_stack([table, np.zeros_like(gap), weight_squared * gap * (1.0 - gap)]))
+    return float((b.share * (b.gap**2 - b.variance)).sum())
