@@ -52,11 +52,12 @@ def run(arguments: Sequence[str]) -> int:
     except UserError as error:
         return fail(str(error))
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRAS.get(package)
         if extra is None:
             raise
         return fail(
-            f"this command needs the package {error.name}, which is not installed: pip install 'softmaxes[{extra}]'"
+            f"this command needs the package {package}, which is not installed: pip install 'softmaxes[{extra}]'"
         )
     except KeyboardInterrupt:
         fail("interrupted; nothing was written")

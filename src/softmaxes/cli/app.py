@@ -34,6 +34,7 @@ app = cyclopts.App(
     version_flags=["--version"],
     help_flags=["--help", "-h"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 for command in (demo, fit, predict, evaluate, calibrate, info, family, certify, explore):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from softmaxes import persistence
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable
-from softmaxes.report import Judged
+from softmaxes.report import Judged, training_of
 from softmaxes.tables import Table, TableModel, open_table, read_targets
 
 from .console import progress, say, table
@@ -116,11 +116,4 @@ def calibration_of(method: Method, logits: NDArray[Any], codes: NDArray[np.int64
 
 def described(model: TableModel) -> str:
     """Return what a model's calibration is, in words."""
-    calibration: Any = model.calibration
-    if calibration is None:
-        return "not calibrated"
-    temperature = getattr(calibration, "temperature_", None)
-    if temperature is None:
-        return type(calibration).__name__
-    bound = "" if calibration.at_bound_ is None else f", stopped at its {calibration.at_bound_} bound"
-    return f"temperature {temperature:.4g}{bound}"
+    return training_of(model).calibration or "none"

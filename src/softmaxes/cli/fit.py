@@ -92,7 +92,7 @@ def fit(
     from softmaxes.classifier import SoftmaxClassifier
 
     began = time.perf_counter()
-    model = model or Path(data.name).with_suffix(".softmaxes")
+    model = model or Path(f"{data.resolve().stem}.softmaxes")
     check_writable(model)
     if report is not None:
         check_writable(report)

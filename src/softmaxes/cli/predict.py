@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv as csv_text
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -79,7 +80,7 @@ def predict(
     fitted.recipe.check_columns(opened, ignore_extra=ignore_extra)
     with (
         destination(output) as file,
-        writer(file, suffix, schema(fitted, probabilities)) as write,
+        writer(file, suffix, schema(fitted, probabilities), quoting(fitted)) as write,
         progress("predicting", opened.n_rows) as advance,
     ):
         for block, p in fitted.blocks(opened, ignore_extra=ignore_extra):
@@ -119,8 +120,13 @@ def batch(model: TableModel, p: NDArray[np.float64], probabilities: bool) -> Any
     return pa.RecordBatch.from_arrays(columns, schema=schema(model, probabilities))
 
 
+def quoting(model: TableModel) -> str:
+    """Return how CSV values are quoted: pyarrow's "needed" means all text, so "none" where no label needs it."""
+    return "needed" if any(re.search(r'[",\t\r\n]|^$', str(label)) for label in model.classes_) else "none"
+
+
 @contextmanager
-def writer(file: BinaryIO, suffix: str, columns: Any) -> Iterator[Any]:
+def writer(file: BinaryIO, suffix: str, columns: Any, quoting_style: str) -> Iterator[Any]:
     """Yield the function that writes a record batch in the format of a suffix."""
     from pyarrow import csv, ipc, parquet
 
@@ -136,6 +142,6 @@ def writer(file: BinaryIO, suffix: str, columns: Any) -> Iterator[Any]:
         header = StringIO()
         csv_text.writer(header, delimiter=delimiter, lineterminator="\n").writerow(columns.names)
         file.write(header.getvalue().encode())
-        options = csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="needed")
+        options = csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style=quoting_style)
         with csv.CSVWriter(file, columns, write_options=options) as sink:
             yield sink.write_batch
