@@ -25,14 +25,6 @@ OPERATIONS = ("softmax", "log_softmax", "logsumexp", "cross_entropy_and_gradient
 SHAPES = ((10, 64), (128, 64), (1000, 16), (32_000, 1))
 OPTIONS = ["-std=c++20", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 OPTIONS += ["-fno-exceptions", "-fno-rtti"]
-    "-std=c++20",
-    "-O3",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-fno-exceptions",
-    "-fno-rtti",
-]
 SETS = {"baseline": [], "avx2": ["-DSOFTMAXES_AVX2", "-mavx2", "-mfma", "-mf16c"]}
 AVX512 = ["-DSOFTMAXES_AVX512", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"]
 
