@@ -47,13 +47,16 @@ def beta_from_mean(z: Array, value: Array) -> Array:
 
     def mean(beta: Array) -> tuple[Array, Array]:
         up = beta >= 0  # a negative beta would turn -inf into +inf: negate the row instead
-        turned = np.where(possible, np.where(up[..., None], unit, -unit), -np.inf)
-        p = generic.softmax(turned * np.abs(beta)[..., None], 1.0, np)
         w = np.where(possible, unit, 0.0)
+        turned = np.where(up[..., None], w, -w) * np.abs(beta)[..., None]
+        p = generic.softmax(np.where(possible, turned, -np.inf), 1.0, np)
         centre = (p * w).sum(-1)
         return centre - wanted, (p * (w - centre[..., None]) ** 2).sum(-1)
 
     beta = _root(mean, np.full(goal.shape, -1.0), np.full(goal.shape, 1.0))
+    with np.errstate(all="ignore"):
+        plain = np.abs(mean(np.zeros(goal.shape))[0]) <= 2.0**-51  # the plain mean, up to rounding
+    beta = np.where(plain, 0.0, beta)
     beta = np.where(goal == high, np.inf, np.where(goal == low, -np.inf, beta))
     return np.where(high == low, 0.0, beta) / size
 
@@ -74,7 +77,7 @@ def beta_from_entropy(z: Array, nats: Array) -> Array:
     _refuse(goal, np.log(least), np.log(most), "entropy", "log of the number of maxima and of possible classes")
 
     def entropy(beta: Array) -> tuple[Array, Array]:
-        scaled = unit * beta[..., None]
+        scaled = np.where(unit > -np.inf, unit * beta[..., None], -np.inf)
         p = generic.softmax(scaled, 1.0, np)
         w = np.where(unit > -np.inf, unit, 0.0)
         centre = (p * w).sum(-1)
@@ -110,7 +113,7 @@ def beta_from_top_probability(z: Array, probability: Array) -> Array:
     _refuse(goal, 1 / most, 1 / least, "probability", "1 / possible classes and 1 / maxima")
 
     def log_top(beta: Array) -> tuple[Array, Array]:
-        scaled = unit * beta[..., None]
+        scaled = np.where(unit > -np.inf, unit * beta[..., None], -np.inf)
         centre = (generic.softmax(scaled, 1.0, np) * np.where(unit > -np.inf, unit, 0.0)).sum(-1)
         return generic.log_softmax(scaled, 1.0, np).max(-1) - np.log(goal), -centre
 

@@ -196,8 +196,8 @@ class Member(ABC):
         if not arguments[0].shape[-1]:
             reduces = compute in (self._loss, self._entropy)
             return ready.finish(xp.sum(arguments[0], axis=-1) if reduces else arguments[0])
-        self._refuse(rows, xp)
         with np.errstate(all="ignore"):
+            self._refuse(rows, xp)
             result = ready.finish(compute(*arguments, xp))
         return result[()] if xp is np and result.ndim == 0 else result
 
