@@ -1,7 +1,9 @@
 """AdaGrad with one memory for each row: the update that suits rows of very different frequency.
 
-A row of weights w with gradient g becomes w - rate g / sqrt(G + tiny), where G is the sum, over all steps, of the
-mean square of the row's gradient. Rare classes thus keep long steps, and the memory is one number a row.
+A row of weights w with gradient g becomes w - rate g / sqrt(G + floor), where G is the sum, over all steps, of the
+mean square of the row's gradient. Rare classes thus keep long steps, and the memory is one number a row. The floor is
+a tenth of the largest mean square in the first gradient: without it a class that never occurs, whose gradient is
+small but always of one sign, would at once be pushed away in steps as long as anybody's.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import numpy as np
 
 from softmaxes.heads.base import Matrix, Vector
 
-_TINY = 1e-10
+_FLOOR = 0.1
 
 
 class Rows:
@@ -19,6 +21,7 @@ class Rows:
     def __init__(self, values: Matrix) -> None:
         self.values = values
         self.squares = np.zeros(len(values))
+        self.floor = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -27,22 +30,26 @@ class Rows:
 
     def descend(self, gradient: Matrix, rate: float) -> None:
         """Update every row; the gradient's memory is used up."""
-        self.squares += _mean_square(gradient)
+        self.squares += self._mean_square(gradient)
         gradient *= _column(self._scale(self.squares, rate), gradient)
         self.values -= gradient
 
     def descend_rows(self, rows: Vector, gradient: Matrix, rate: float) -> None:
         """Update the rows named, each once."""
-        self.squares[rows] += _mean_square(gradient)
+        self.squares[rows] += self._mean_square(gradient)
         self.values[rows] -= gradient * _column(self._scale(self.squares[rows], rate), gradient)
 
+    def _mean_square(self, gradient: Matrix) -> Vector:
+        squares: Vector = gradient * gradient if gradient.ndim == 1 else np.einsum("ij,ij->i", gradient, gradient)
+        squares = squares / (gradient.size // max(len(gradient), 1))
+        if self.floor == 0:
+            self.floor = _FLOOR * float(squares.max(initial=0.0))
+        return squares
+
     def _scale(self, squares: Vector, rate: float) -> Vector:
-        return (rate / np.sqrt(squares + _TINY)).astype(self.values.dtype)
-
-
-def _mean_square(gradient: Matrix) -> Vector:
-    squares: Vector = gradient * gradient if gradient.ndim == 1 else np.einsum("ij,ij->i", gradient, gradient)
-    return squares / (gradient.size // max(len(gradient), 1))
+        # rows without any gradient so far stay where they are
+        root = np.sqrt(squares + self.floor)
+        return np.divide(rate, root, out=np.zeros_like(root), where=root > 0).astype(self.values.dtype)
 
 
 def _column(scale: Vector, gradient: Matrix) -> Matrix:
