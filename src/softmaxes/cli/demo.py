@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 from softmaxes.errors import UserError
@@ -68,10 +66,9 @@ def write_csv(path: Path, names: list[str], rows: list[list[str]]) -> None:
 
 
 def run(command: list[str]) -> None:
-    """Print a command and run it as a process of its own, as if it had been typed."""
+    """Print a command and run it, as if it had been typed."""
+    from .app import call
+
     say()
     say(f"$ softmaxes {shlex.join(command)}")
-    sys.stdout.flush()
-    status = subprocess.run([sys.executable, "-m", "softmaxes", *command], check=False).returncode
-    if status:
-        raise UserError(f"the demo stopped: the command above ended with status {status}")
+    call(command)

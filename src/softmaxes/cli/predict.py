@@ -98,7 +98,9 @@ def destination(output: Path | None) -> Iterator[BinaryIO]:
     with tempfile.SpooledTemporaryFile(SPOOLED_BYTES) as spool:
         yield spool  # type: ignore[misc]
         spool.seek(0)
+        sys.stdout.flush()
         copyfileobj(spool, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def schema(model: TableModel, probabilities: bool) -> Any:
