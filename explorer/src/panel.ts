@@ -154,7 +154,7 @@ export function panel({ store, data }: Page): { element: HTMLElement; render(sta
 function rowPicker(data: NonNullable<Page["data"]>, store: Page["store"]): HTMLElement {
   const note = h("p", { class: "hint" });
   const names = (k: number) => data.classes?.[k] ?? String(k);
-  const input = h("input", { type: "number", id: "row", min: 1, max: data.logits.length, value: "", placeholder: "1", oninput: () => show(Number(input.value)) });
+  const input = h("input", { type: "number", id: "row", min: 1, max: data.logits.length, placeholder: "1", oninput: () => show(Number(input.value)) });
   function show(row: number): void {
     if (!Number.isInteger(row) || row < 1 || row > data.logits.length) return;
     const z = data.logits[row - 1];
@@ -164,6 +164,10 @@ function rowPicker(data: NonNullable<Page["data"]>, store: Page["store"]): HTMLE
     const legend = kept.map((k, i) => `${String.fromCharCode(65 + i)} = ${names(k)}`).join(", ");
     note.textContent = `${legend}${z.length > kept.length ? `; the other ${z.length - kept.length} classes have smaller logits` : ""}${label === undefined ? "" : `. True class: ${names(label)}`}.`;
     store.set({ logits: kept.map((k) => z[k]), target: label === undefined ? store.state.target : Math.max(0, kept.indexOf(label)) });
+  }
+  if (store.state.logits === INITIAL.logits) {
+    input.value = "1"; // a page with data opens on its first row, unless the address says otherwise
+    show(1);
   }
   const step = (by: number) => {
     const next = Math.min(data.logits.length, Math.max(1, (Number(input.value) || 0) + by));

@@ -100,6 +100,9 @@ def test_every_member_answers_to_the_sliders(visit, address):
 
 def test_a_slider_is_dragged_and_pressed(visit, address):
     page = visit(address)
+    type_number(page, "logit-2-value", -20)
+    assert float(page.input_value("#logit-2")) == -20
+    set_logits(page, [2, 1, -1])
     track = page.locator("#logit-0").bounding_box()
     middle = track["y"] + track["height"] / 2
     page.mouse.move(track["x"] + track["width"] * 0.6, middle)
@@ -303,6 +306,7 @@ def test_a_model_s_own_logits(visit, tmp_path):
     names = [f"kind {k}" for k in range(12)]
     made = explorer.write(tmp_path / "page.html", logits=logits, labels=labels, classes=names)
     page = visit(made.as_uri())
+    assert close(read(page, "p.softmax"), sm.softmax(np.sort(logits[0])[::-1][:10]))
     page.fill("#row", "3")
     top = np.sort(logits[2])[::-1][:10]
     assert close(read(page, "p.softmax"), sm.softmax(top))

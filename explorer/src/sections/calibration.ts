@@ -77,7 +77,7 @@ export const calibrationSection: Section = {
       "div",
       {},
       h("div", { class: "split" }, h("div", {}, drop, about), h("div", {}, temperature.element, h("div", { class: "buttons" }, best), table)),
-      h("div", { class: "pair" }, h("figure", {}, before, h("figcaption", {}, "As it came: T = 1")), h("figure", {}, after, h("figcaption", {}, "At the temperature tried"))),
+      h("div", { class: "pair" }, h("figure", {}, before, h("figcaption", {}, "As it came: T = 1. Larger dots stand for more rows, the grey bars too.")), h("figure", {}, after, h("figcaption", {}, "At the temperature tried"))),
       h("figure", {}, curve, h("figcaption", {}, "Mean log-loss against the temperature: convex in 1/T, so there is one best place.")),
     );
 
@@ -91,11 +91,12 @@ export const calibrationSection: Section = {
           height: width * 0.92,
           x: { label: "confidence", domain: [0, 1] },
           y: { label: "share that was right", domain: [0, 1], grid: true },
+          r: { type: "identity" },
           marks: [
             rectY(filled, { x1: "low", x2: "high", y: (bin) => (bin.count / most) * 0.22, fill: "var(--faint)", fillOpacity: 0.55 }),
             line([[0, 0], [1, 1]], { stroke: "var(--muted)", strokeDasharray: "4 4" }),
             ruleX(filled, { x: "confidence", y1: "confidence", y2: "accuracy", stroke: "var(--warm)", strokeWidth: 2 }),
-            dot(filled, { x: "confidence", y: "accuracy", fill: "var(--accent-strong)", r: 4.5 }),
+            dot(filled, { x: "confidence", y: "accuracy", fill: "var(--accent-strong)", r: (bin) => 2.5 + 4 * Math.sqrt(bin.count / most) }),
             ruleY([0]),
           ],
         }),

@@ -49,7 +49,10 @@ export function slider(options: SliderOptions): Control {
   });
   function update(): void {
     const value = options.get();
-    range.value = String(toPosition(value));
+    const position = toPosition(value);
+    if (position < Number(range.min)) range.min = String(Math.floor(position)); // grows, and never shrinks under the hand
+    if (position > Number(range.max) && Number.isFinite(position)) range.max = String(Math.ceil(position));
+    range.value = String(position);
     range.setAttribute("aria-valuetext", setting(value, digits));
     const span = Number(range.max) - Number(range.min);
     range.style.setProperty("--filled", `${((Number(range.value) - Number(range.min)) / span) * 100}%`);
