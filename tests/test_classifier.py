@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import warnings
 
@@ -11,8 +12,11 @@ import scipy.sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from softmaxes.classifier import SoftmaxClassifier, from_parameters
+from softmaxes.classifier import SeparationWarning, SoftmaxClassifier, from_parameters
+from softmaxes.selection import SoftmaxClassifierCV
 from softmaxes.sources import Arrays
 
 
@@ -162,6 +166,10 @@ def _with(value: float) -> np.ndarray:
         (lambda: SoftmaxClassifier(tol=0).fit(X3, Y3), ValueError, "tol=0"),
         (lambda: SoftmaxClassifier(max_iter=0).fit(X3, Y3), ValueError, "max_iter=0"),
         (lambda: SoftmaxClassifier(threads=0).fit(X3, Y3), ValueError, "threads=0"),
+        (lambda: SoftmaxClassifier(l1_ratio=2).fit(X3, Y3), ValueError, "l1_ratio=2"),
+        (lambda: SoftmaxClassifier(l1_ratio=0.5, solver="lbfgs").fit(X3, Y3), ValueError, "needs a smooth penalty"),
+        (lambda: SoftmaxClassifier(map="hardmax").fit(X3, Y3), ValueError, "no gradient to train by"),
+        (lambda: SoftmaxClassifier(map="softmacks").fit(X3, Y3), ValueError, "known are softmax"),
         (lambda: SoftmaxClassifier(solver="adam").fit(X3, Y3), ValueError, "'adam' is not known; known are 'auto'"),
         (lambda: SoftmaxClassifier().fit(X3, Y3).predict(X3[:, :1]), ValueError, "expecting 2 features"),
         (lambda: SoftmaxClassifier().predict(X3), ValueError, "not fitted yet"),
@@ -188,3 +196,173 @@ def test_an_interrupted_fit_leaves_the_old_model(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X[:, :2], y)
     assert vars(clf) == before
+
+
+FOLDS = {
+    f"check_sample_weight_equivalence_on_{kind}_data": "folds of repeated rows are not folds of weighted rows"
+    for kind in ("dense", "sparse")
+}
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@parametrize_with_checks(
+    [SoftmaxClassifier(), SoftmaxClassifierCV(Cs=[0.1, 1.0], cv=2)],
+    expected_failed_checks=lambda estimator: FOLDS if isinstance(estimator, SoftmaxClassifierCV) else {},
+)
+def test_scikit_learns_own_checks(estimator, check) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(estimator)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
+def test_elastic_net_is_that_of_logistic_regression(l1_ratio: float) -> None:
+    X, y = DATA["wine"]()
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    ours = SoftmaxClassifier(C=0.3, l1_ratio=l1_ratio).fit(X, y)
+    peer = LogisticRegression(C=0.3, l1_ratio=l1_ratio, solver="saga", tol=1e-8, max_iter=20000).fit(X, y)
+    assert ours.optimality_.met
+    np.testing.assert_array_equal(ours.coef_ == 0, peer.coef_ == 0)
+    np.testing.assert_allclose(ours.coef_, peer.coef_, rtol=0, atol=2e-3)
+
+
+def test_soft_targets_are_weighted_copies_of_labels() -> None:
+    X, y = DATA["iris"]()
+    rng = np.random.default_rng(0)
+    Q = rng.dirichlet(np.ones(3), size=len(y)) * 0.3 + 0.7 * np.eye(3)[y]
+    soft = SoftmaxClassifier(tol=1e-9).fit(X, Q)
+    copies = SoftmaxClassifier(tol=1e-9).fit(np.repeat(X, 3, axis=0), np.tile(np.arange(3), len(y)), Q.ravel())
+    np.testing.assert_allclose(soft.coef_, copies.coef_, rtol=0, atol=1e-4)
+    assert soft.classes_.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="row 3 is"):
+        Q[3] *= 2
+        SoftmaxClassifier().fit(X, Q)
+
+
+def test_labels_that_are_probabilities_of_one_are_labels() -> None:
+    X, y = DATA["iris"]()
+    np.testing.assert_allclose(
+        SoftmaxClassifier(tol=1e-9).fit(X, np.eye(3)[y]).coef_, SoftmaxClassifier(tol=1e-9).fit(X, y).coef_, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["sparsemax", "entmax", "taylor", "softplus", "spherical"])
+def test_other_maps_train_predict_and_copy(name: str) -> None:
+    X, y = DATA["iris"]()
+    clf = SoftmaxClassifier(map=name, max_iter=300).fit(X, y)
+    probabilities = clf.predict_proba(X)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-12)
+    assert clf.score(X, y) > 0.85
+    np.testing.assert_array_equal(clf.predict(X), probabilities.argmax(axis=1))
+    binary = SoftmaxClassifier(map=name, max_iter=300).fit(X[y > 0], y[y > 0])
+    assert binary.predict_proba(X).shape == (150, 2)
+    assert binary.score(X[y > 0], y[y > 0]) > 0.85
+
+
+def test_without_a_penalty_separable_classes_are_named() -> None:
+    X, y = DATA["iris"]()
+    with pytest.warns(SeparationWarning, match="classes from all others without an error: 0"):
+        clf = SoftmaxClassifier(C=np.inf).fit(X, y)
+    assert clf.separated_classes_.tolist() == [0]
+    assert np.isfinite(clf.coef_).all()
+    assert clf.score(X, y) > 0.97
+
+
+def test_without_a_penalty_the_maximum_likelihood_and_its_errors() -> None:
+    """Iris, versicolor against virginica: the estimates and standard errors that statistics packages print."""
+    X, y = _binary()
+    clf = SoftmaxClassifier(C=np.inf).fit(X, y)
+    assert clf.optimality_.met
+    np.testing.assert_allclose(clf.coef_[0], [-2.465, -6.681, 9.429, 18.286], atol=1e-3)
+    # The inverse Fisher information from its definition.
+    design = np.column_stack([X, np.ones(len(X))])
+    p = clf.predict_proba(X)[:, 1]
+    errors = np.sqrt(np.diag(np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design)))
+    found = clf.wald(X, level=0.9)
+    np.testing.assert_allclose([*found.coef_error[0], found.intercept_error[0]], errors, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.diff(found.coef_interval[0], axis=1)[:, 0], 2 * 1.6448536269514722 * errors[:-1], rtol=1e-5
+    )
+
+
+def test_wald_of_several_classes_is_the_covariance_of_their_differences() -> None:
+    X, y = DATA["wine"]()
+    X = X[:, :2]
+    clf = SoftmaxClassifier(C=np.inf, tol=1e-10).fit(X, y)
+    found = clf.wald(X)
+    # Fisher information of the symmetric parameters, from its definition, and its pseudo-inverse.
+    design, P = np.column_stack([X, np.ones(len(X))]), clf.predict_proba(X)
+    information = sum(np.kron(np.diag(p) - np.outer(p, p), np.outer(x, x)) for p, x in zip(P, design, strict=True))
+    errors = np.sqrt(np.diag(np.linalg.pinv(information, rcond=1e-12, hermitian=True))).reshape(3, 3)
+    np.testing.assert_allclose(found.coef_error, errors[:, :2], rtol=1e-4)
+    np.testing.assert_allclose(found.intercept_error, errors[:, 2], rtol=1e-4)
+
+
+def test_partial_fit_over_and_over_reaches_the_optimum_of_fit() -> None:
+    X, y = DATA["wine"]()
+    order = np.random.default_rng(0).permutation(len(y))
+    clf = SoftmaxClassifier()
+    for _ in range(14):
+        for rows in np.array_split(order, 5):
+            clf.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
+    full = SoftmaxClassifier(tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(clf.predict_proba(X), full.predict_proba(X), atol=1e-5)
+
+
+def test_partial_fit_in_one_pass_is_a_good_model_and_refuses_strangers() -> None:
+    X, y = DATA["digits"]()
+    clf = SoftmaxClassifier()
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        clf.partial_fit(X, y)
+    for start in range(0, 300, 60):
+        clf.partial_fit(X[start : start + 60], y[start : start + 60], classes=np.arange(10))
+    assert clf.score(X, y) > 0.9 * SoftmaxClassifier().fit(X, y).score(X, y)
+    with pytest.raises(ValueError, match="label '11' is not one of the 10 known classes"):
+        clf.partial_fit(X[:2], [1, 11])
+    assert pickle.loads(pickle.dumps(clf)).partial_fit(X[:60], y[:60]).n_iter_ == 6
+
+
+def test_cross_validation_chooses_the_least_held_out_loss() -> None:
+    X, y = DATA["digits"]()
+    clf = SoftmaxClassifierCV(Cs=[1e-3, 1e-1, 10.0], cv=3).fit(X, y)
+    assert clf.losses_.shape == (3, 3)
+    assert clf.Cs_[clf.losses_.mean(axis=0).argmin()] == clf.C_
+    np.testing.assert_allclose(clf.coef_, SoftmaxClassifier(C=clf.C_).fit(X, y).coef_, atol=1e-8)
+    fold, (train, held) = 1, list(StratifiedKFold(3).split(X, y))[1]
+    for C, loss in zip(clf.Cs_, clf.losses_[fold], strict=True):
+        model = SoftmaxClassifier(C=C).fit(X[train], y[train])
+        expected = -model.predict_log_proba(X[held])[np.arange(len(held)), y[held]].mean()
+        np.testing.assert_allclose(loss, expected, rtol=1e-2)  # the folds are solved to a looser tolerance
+    with pytest.raises(ValueError, match="Cs=0"):
+        SoftmaxClassifierCV(Cs=0).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_tables_give_their_names(kind: str) -> None:
+    X, y = DATA["iris"]()
+    names = ["a", "b", "c", "d"]
+    module = pytest.importorskip(kind)
+    columns = {name: X[:, i] for i, name in enumerate(names)}
+    table = module.table(columns) if kind == "pyarrow" else module.DataFrame(columns)
+    clf = SoftmaxClassifier().fit(table, y)
+    assert clf.feature_names_in_.tolist() == names
+    np.testing.assert_allclose(clf.predict_proba(table), SoftmaxClassifier().fit(X, y).predict_proba(X), atol=1e-12)
+
+
+def test_gradient_descent_records_its_path() -> None:
+    X, y = DATA["iris"]()
+    clf = SoftmaxClassifier(solver="gradient_descent", max_iter=20).fit(X, y)
+    assert len(clf.path_) == len(clf.history_) == 21
+    np.testing.assert_allclose(clf.path_[-1][0], clf.coef_, atol=1e-12)
+    assert not clf.optimality_.met
+    assert math.isfinite(clf.optimality_.suboptimality_bound)
+
+
+def test_choice_is_told() -> None:
+    X, y = DATA["iris"]()
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.print", told.append)
+        clf = SoftmaxClassifier(verbose=True).fit(X, y)
+    assert clf.solver_reason_ in told[0]
+    assert "of the optimum" in told[-2]

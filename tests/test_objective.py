@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from softmaxes.objective import Moments, Objective
+from softmaxes.objective import Objective
 from softmaxes.solvers import Certifier
 from softmaxes.sources import Arrays, Sparse
+from softmaxes.sources.moments import Moments
 from softmaxes.sources.passes import Workers
 
 N, D = 40, 3

@@ -44,6 +44,7 @@ _ROOMS = {
     "linear_cross_entropy": "heads",
     "linear_cross_entropy_and_gradient": "heads",
     "SoftmaxClassifier": "classifier",
+    "SoftmaxClassifierCV": "selection",
     "load": "persistence",
     "DirichletCalibration": "calibration",
     "MatrixScaling": "calibration",

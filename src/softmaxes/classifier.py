@@ -19,11 +19,14 @@ from sklearn.utils.validation import (
 )
 
 from softmaxes.exponential import log_softmax, softmax
+from softmaxes.inference import Wald, wald
 from softmaxes.maps import Hardmax, Member, MinShift, Softmax, member
 from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss
 from softmaxes.solvers import NAMED, Certifier, Record, Solution, Solver, Stopping, choose
+from softmaxes.solvers.incremental import Stream
 from softmaxes.solvers.separation import labelled, separated
 from softmaxes.sources import Arrays, Encoded, Source, Sparse, classes_of
+from softmaxes.sources.encoding import codes_of
 from softmaxes.sources.passes import Workers
 
 UNPENALISED_C = 1e4
@@ -103,6 +106,10 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     True
     """
 
+    classes_: np.ndarray
+    coef_: np.ndarray
+    intercept_: np.ndarray
+
     def __init__(
         self,
         C: float = 1.0,
@@ -152,12 +159,60 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise
         return self
 
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Take one block of rows into account: a step of incremental Newton, truly multinomial.
+
+        X: (n_rows, n_features). y: (n_rows,) labels. classes: all labels there will be, needed at the first call unless
+        `fit` has seen them. After `fit` the stream begins afresh. Blocks that come again and again lead to the optimum
+        of `fit` on all of them; a stream of new rows is followed about as well as its rows allow. class_weight must be
+        a dict or None: a stream's balance is not known.
+        """
+        before = dict(vars(self))
+        try:
+            self._check_parameters()
+            stream: Stream | None = getattr(self, "_stream", None)
+            fitted = getattr(self, "classes_", None)
+            if fitted is None and classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit: all labels there will be")
+            known = np.unique(classes) if fitted is None else fitted
+            if stream is None and classes is not None:
+                known = np.unique(classes)
+            elif classes is not None and not np.array_equal(np.unique(classes), known):
+                raise ValueError(f"classes={classes!r} differs from those of the first call, {known!r}")
+            _check_classes(known)
+            source = self._block(X, y, known, sample_weight, first=stream is None)
+            if self.l1_ratio > 0 or self.class_weight == "balanced" or self._loss() != SoftmaxLoss():
+                raise ValueError("partial_fit needs map='softmax', l1_ratio=0 and no class_weight='balanced'")
+            with Workers(self.threads) as workers:
+                stream = stream or Stream(len(known), self.fit_intercept)
+                stream = stream.after(source, self._strength(), workers)
+            self._stream, self.classes_, self.n_iter_ = stream, known, stream.n_blocks
+            coef, intercept = stream.coefficients()
+            self.coef_, self.intercept_ = coef.astype(source.dtype), intercept.astype(source.dtype)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        return self
+
+    def _block(self, X: Any, y: Any, classes: np.ndarray, sample_weight: Any, first: bool) -> Arrays | Sparse:
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], reset=first)
+        codes = codes_of(column_or_1d(y, warn=True), classes)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if isinstance(self.class_weight, dict):
+            of_class = np.array([self.class_weight.get(label, 1.0) for label in classes])[codes]
+            weights = of_class if weights is None else weights * of_class
+        return Arrays(X, codes, weights) if isinstance(X, np.ndarray) else Sparse(X, codes, weights)
+
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         self._check_parameters()
         if isinstance(X, Source):
             source, classes = self._from_source(X, y, sample_weight)
         else:
             source, classes = self._from_arrays(X, y, sample_weight)
+        self._select(source, classes)
         with Workers(self.threads) as workers:
             objective = Objective(
                 source, len(classes), l2=0.0, loss=self._loss(), workers=workers, fit_intercept=self.fit_intercept
@@ -169,10 +224,14 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             # The symmetric solution: no probability depends on it. L1 norms do, unless it is of the intercepts.
             coef = coef if objective.l1 > 0 else coef - coef.mean(axis=0)
             intercept = intercept - intercept.mean()
+        self.__dict__.pop("_stream", None)
         self.classes_ = classes
         self.coef_ = coef.astype(source.dtype)
         self.intercept_ = intercept.astype(source.dtype)
         self._keep(found, record)
+
+    def _strength(self) -> float:
+        return self.C
 
     def _loss(self) -> RowLoss:
         value = member(self.map)
@@ -189,8 +248,9 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the solution at C; where no penalty leaves no finite one, that at a large C, and a warning."""
         start = objective.start()
         begin = self._warm(objective, classes, start)
-        penalised = np.isfinite(self.C)
-        found = self._minimise(objective, start, begin, self.C if penalised else UNPENALISED_C, record)
+        C = self._strength()
+        penalised = np.isfinite(C)
+        found = self._minimise(objective, start, begin, C if penalised else UNPENALISED_C, record)
         if penalised:
             return found
         self.separated_classes_ = classes[:0]
@@ -209,8 +269,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _minimise(
         self, objective: Objective, start: np.ndarray, begin: np.ndarray, C: float, record: Record
     ) -> Solution:
-        strength = 1.0 / (C * objective.moments.total)
-        objective.l1, objective.l2 = self.l1_ratio * strength, (1.0 - self.l1_ratio) * strength
+        objective.set_penalty(C, self.l1_ratio)
         solver, reason = self._solver(objective)
         record.say(f"{solver!r}: {reason}")
         self.solver_, self.solver_reason_ = solver, reason
@@ -227,9 +286,15 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if record.path:
             self.path_ = record.path
 
-    def _check_parameters(self) -> None:
+    def _check_strength(self) -> None:
         if not isinstance(self.C, Real) or isinstance(self.C, bool) or not self.C > 0:
             raise ValueError(f"C={self.C!r}; a number above 0 is needed (inf for no penalty)")
+
+    def _select(self, source: Source, classes: np.ndarray) -> None:
+        """Choose what is to be chosen from the data before the fit: nothing here."""
+
+    def _check_parameters(self) -> None:
+        self._check_strength()
         if not isinstance(self.l1_ratio, Real) or not 0 <= self.l1_ratio <= 1:
             raise ValueError(f"l1_ratio={self.l1_ratio!r}; a share from 0 (all L2) to 1 (all L1) is needed")
         if not isinstance(self.tol, Real) or not self.tol > 0:
@@ -261,7 +326,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _from_arrays(self, X: Any, y: Any, sample_weight: Any) -> tuple[Source, np.ndarray]:
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        shape = np.asarray(y).shape
+        if len(shape) == 2 and shape[1] > 1:
             return self._from_probabilities(X, y, sample_weight)
         X, y = _validated(self, X, y)
         y = column_or_1d(y, warn=True)
@@ -354,6 +420,34 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if value == Softmax():
             return log_softmax(self._logits(X), threads=self.threads)
         return value.log(self._logits(X))
+
+    def wald(self, X: Any, y: Any = None, sample_weight: Any = None, *, level: float = 0.95) -> Wald:
+        """Return standard errors and Wald intervals of the coefficients, from the Hessian over X.
+
+        X: the training features. y: needed only if class_weight is set. sample_weight: as in `fit`.
+        Only for map="softmax" with l1_ratio=0 and few enough parameters to invert their Hessian. See `Wald`.
+        """
+        check_is_fitted(self)
+        if self._loss() != SoftmaxLoss() or self.l1_ratio > 0:
+            raise ValueError("standard errors need map='softmax' and l1_ratio=0")
+        if y is None:
+            if self.class_weight is not None:
+                raise ValueError("with class_weight the Hessian depends on y; pass y")
+            y = np.resize(self.classes_, np.shape(X)[0])  # any labels: no weight depends on them
+        labels = np.asarray(y)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+        if self.class_weight is not None:
+            of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=labels, sample_weight=weights)[
+                codes_of(labels, self.classes_)
+            ]
+            weights = of_class if weights is None else weights * of_class
+        kind = Arrays if isinstance(X, np.ndarray) else Sparse
+        with Workers(self.threads) as workers:
+            source = kind(X, codes_of(labels, self.classes_), weights)
+            objective = Objective(source, len(self.classes_), l2=0.0, workers=workers, fit_intercept=self.fit_intercept)
+            objective.l2 = 1.0 / (self._strength() * objective.moments.total)
+            return wald(objective, self.coef_.astype(np.float64), self.intercept_.astype(np.float64), level)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a file that `softmaxes.load` reads and that executes nothing."""

@@ -236,6 +236,11 @@ class Objective:
         gradient[:, :-1] += self.l2 * self.scale * weights
         return Evaluation(theta, loss, loss + self.penalty(weights), gradient, precision)
 
+    def set_penalty(self, C: float, l1_ratio: float) -> None:
+        """Take the penalty of strength 1/C per unit of weight: 1 / (C Σ s) of the mean loss."""
+        strength = 1.0 / (C * self.moments.total)
+        self.l1, self.l2 = l1_ratio * strength, (1.0 - l1_ratio) * strength
+
     def penalty(self, weights: np.ndarray) -> float:
         """Return l1 Σ |W| + (l2 / 2) ‖W‖² for coefficients of the features as given."""
         ridge = 0.5 * self.l2 * float(np.vdot(weights, weights))
@@ -253,13 +258,13 @@ class Objective:
         matrix = np.diag(mean) - sums.squares / self.moments.total
         return matrix[1:, 1:] if self.n_outputs == 1 else matrix
 
-    def hessian(self, theta: np.ndarray) -> np.ndarray:
-        """Return the Hessian of the data term at θ in single precision, (k (d + 1), k (d + 1)), in one pass.
+    def hessian(self, theta: np.ndarray, precision: Precision = "single") -> np.ndarray:
+        """Return the Hessian of the data term at θ, (k (d + 1), k (d + 1)), in one pass.
 
         Only for few parameters: n_rows · size² operations.
         """
         self.passes += 1
-        model = self.model(theta, "single")
+        model = self.model(theta, precision)
         plan = Plan.of(self.source, self.n_classes, 32 * theta.size**2)
         matrix = self.workers.fold(self.source, plan, lambda: _HessianSums(self, model)).matrix
         matrix /= self.moments.total
@@ -373,16 +378,16 @@ class _HessianSums:
 
     def add(self, block: Block) -> None:
         objective = self.objective
-        width = objective.n_features + 1
+        width, dtype = objective.n_features + 1, self.model.weights.dtype
         with objective.scratch() as scratch:
             p = _tile_probabilities(objective, self.model, block, scratch)[:, -objective.n_outputs :]
-            tile = scratch.get("standardised", (len(block), width), np.float32)
+            tile = scratch.get("standardised", (len(block), width), dtype)
             features = block.features if isinstance(block.features, np.ndarray) else block.features.toarray()
             np.multiply(features - objective.shift, objective.scale, out=tile[:, :-1], casting="same_kind")
             tile[:, -1] = 1 if objective.fit_intercept else 0
             if block.weights is not None:
-                tile *= np.sqrt(block.weights)[:, None].astype(np.float32)
-            spread = scratch.get("spread", (len(block), objective.n_outputs * width), np.float32)
+                tile *= np.sqrt(block.weights)[:, None].astype(dtype)
+            spread = scratch.get("spread", (len(block), objective.n_outputs * width), dtype)
             np.multiply(p[:, :, None], tile[:, None, :], out=spread.reshape(len(block), -1, width))
             self.matrix -= spread.T @ spread
             blocks = (spread.T @ tile).reshape(objective.n_outputs, width, width)

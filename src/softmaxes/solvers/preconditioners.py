@@ -10,7 +10,7 @@ The Hessian is the mean of (diag p - p pᵀ) ⊗ x xᵀ plus the penalty. Two ap
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -79,8 +79,6 @@ class Dense:
 
     def refresh(self, theta: np.ndarray) -> None:
         """Factor the Hessian at θ."""
-        from scipy.linalg import cho_factor
-
         objective = self._objective
         if self._first is not None and not theta[:, :-1].any():
             self._first.refresh(theta)
@@ -89,14 +87,13 @@ class Dense:
         k, width = theta.shape
         matrix = objective.hessian(theta)
         diagonal = np.einsum("ii->i", matrix)
-        ridge = 1e-7 * float(diagonal.mean())
-        diagonal += np.tile(np.append(objective.l2 * objective.scale**2, 0.0), k) + ridge
+        diagonal += np.tile(np.append(objective.l2 * objective.scale**2, 0.0), k)
         if k > 1:
             # The null direction of every feature, all classes together: see Kronecker.
             cube = matrix.reshape(k, width, k, width)
             for j in range(width):
                 cube[:, j, :, j] += diagonal.mean() / k
-        self._factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        self._factor = _factored(matrix, diagonal)
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         from scipy.linalg import cho_solve
@@ -105,6 +102,20 @@ class Dense:
             return self._first.solve(gradient)
         step: np.ndarray = cho_solve(self._factor, gradient.ravel(), check_finite=False)
         return step.reshape(gradient.shape)
+
+
+def _factored(matrix: np.ndarray, diagonal: np.ndarray) -> Any:
+    """Return the Cholesky factor of matrix plus the least ridge that float32 sums need; diagonal is a view of it."""
+    from scipy.linalg import LinAlgError, cho_factor
+
+    mean = float(diagonal.mean())
+    for ridge in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3):
+        diagonal += ridge * mean
+        try:
+            return cho_factor(matrix, lower=True, check_finite=False)
+        except LinAlgError:
+            continue
+    return cho_factor(np.diag(diagonal), lower=True, check_finite=False)
 
 
 class Diagonal:

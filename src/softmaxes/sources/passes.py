@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -164,15 +164,22 @@ def _pin_blas() -> int:
     sets it and the last restores it.
     """
     global _blas_users, _blas_limit, _blas_allowed  # noqa: PLW0603
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # no stubs are published
-
     with _blas_lock:
         if _blas_users == 0:
-            controller = ThreadpoolController().select(user_api="blas")
+            controller = _blas_controller()
             _blas_allowed = max((library["num_threads"] for library in controller.info()), default=1)
             _blas_limit = controller.limit(limits=1)
         _blas_users += 1
         return _blas_allowed
+
+
+@cache
+def _blas_controller() -> Any:
+    """Return what knows the BLAS libraries of the process; finding them takes a millisecond, hence once."""
+    import scipy.linalg  # noqa: F401 - brings a BLAS of its own, which has to be loaded to be found
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # no stubs are published
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _release_blas() -> None:

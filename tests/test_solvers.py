@@ -1,0 +1,235 @@
+"""Solvers: each reaches the optimum that brute force finds, says how near it is, and stays frozen."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse
+from scipy.optimize import minimize
+from sklearn.datasets import load_iris
+
+from softmaxes.maps import FAMILY, Hardmax, MinShift, RegularisedArgmax, member
+from softmaxes.objective import Evaluation, MemberLoss, Objective, SoftmaxLoss
+from softmaxes.solvers import LBFGS, NAMED, OWLQN, Certifier, GradientDescent, Record, Stopping, choose
+from softmaxes.solvers.linesearch import search
+from softmaxes.solvers.preconditioners import PRECONDITIONERS
+from softmaxes.sources import Arrays, Sparse
+from softmaxes.sources.passes import Workers
+
+
+def _data(n_classes: int = 3, scales: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(n_classes)
+    X = rng.standard_normal((120, 4)) * (np.array([1e-3, 1.0, 30.0, 1e3]) if scales else 1.0)
+    logits = (X / X.std(axis=0)) @ rng.standard_normal((4, n_classes))
+    return X, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1), rng.random(120)
+
+
+def _least(X: np.ndarray, y: np.ndarray, s: np.ndarray, n_classes: int, l1: float, l2: float) -> float:
+    """Return the least value of the objective from its definition, by SciPy.
+
+    An L1 term is made smooth by splitting W into its positive and negative parts, both >= 0.
+    """
+    k, d = (1 if n_classes == 2 else n_classes), X.shape[1]
+    onehot = np.eye(n_classes)[y]
+
+    def loss(W: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        Z = X @ W.T + b
+        Z = np.column_stack([np.zeros(len(Z)), Z]) if k == 1 else Z
+        top = Z.max(axis=1, keepdims=True)
+        E = np.exp(Z - top)
+        value = s @ (np.log(E.sum(axis=1)) + top[:, 0] - Z[np.arange(len(y)), y]) / s.sum()
+        R = (s / s.sum())[:, None] * (E / E.sum(axis=1, keepdims=True) - onehot)
+        R = R[:, -k:]
+        return value, R.T @ X, R.sum(axis=0)
+
+    def split(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        plus, minus, b = flat[: k * d].reshape(k, d), flat[k * d : 2 * k * d].reshape(k, d), flat[2 * k * d :]
+        W = plus - minus
+        value, gW, gb = loss(W, b)
+        gW = gW + l2 * W
+        value += 0.5 * l2 * np.sum(W * W) + l1 * (plus.sum() + minus.sum())
+        return value, np.concatenate([(gW + l1).ravel(), (l1 - gW).ravel(), gb])
+
+    bounds = [(0, None)] * (2 * k * d) + [(None, None)] * k
+    options = {"maxiter": 20000, "maxfun": 200000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 50}
+    return float(
+        minimize(split, np.zeros(2 * k * d + k), jac=True, method="L-BFGS-B", bounds=bounds, options=options).fun
+    )
+
+
+def _solve(solver, X, y, s, n_classes, l1, l2, *, tol=1e-9, max_iter=2000, sparse=False, loss=None):
+    source = Sparse(scipy.sparse.csr_array(X), y, s) if sparse else Arrays(X, y, s)
+    with Workers(1) as workers:
+        objective = Objective(source, n_classes, l2=l2, l1=l1, workers=workers, loss=loss)
+        start = objective.start()
+        certifier = Certifier(objective, objective.evaluate(start, "double"))
+        record = Record(objective)
+        return objective, record, solver.minimise(objective, start, certifier, Stopping(tol, max_iter), record)
+
+
+SMOOTH = [LBFGS(preconditioner=name, refresh=(3, 8)) for name in PRECONDITIONERS]
+
+
+@pytest.mark.parametrize("solver", SMOOTH, ids=str)
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_reaches_the_least_value_and_proves_it(solver, n_classes: int, sparse: bool) -> None:
+    X, y, s = _data(n_classes)
+    _, record, solution = _solve(solver, X, y, s, n_classes, 0.0, 0.02, sparse=sparse)
+    least = _least(X, y, s, n_classes, 0.0, 0.02)
+    assert solution.optimality.met
+    assert solution.evaluation.precision == "double"
+    assert solution.evaluation.value <= least * (1 + 1e-9)
+    assert solution.evaluation.value - solution.optimality.suboptimality_bound <= least * (1 + 1e-12)
+    for line in record.iterations:  # every line of the record is a bound; float32 values are good to 1e-6
+        assert line.objective - line.bound <= least + 1e-6 * line.objective
+
+
+@pytest.mark.parametrize("solver", SMOOTH, ids=str)
+def test_scales_of_the_features_do_not_matter(solver) -> None:
+    X, y, s = _data(3, scales=True)
+    _, _, solution = _solve(solver, X, y, s, 3, 0.0, 1e-3, tol=1e-6)
+    assert solution.optimality.met
+    assert solution.n_iter <= 60
+
+
+@pytest.mark.parametrize(("l1", "l2"), [(0.02, 0.0), (0.02, 0.02), (0.2, 0.01), (10.0, 0.0)])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_elastic_net_reaches_the_least_value_and_proves_it(l1: float, l2: float, n_classes: int) -> None:
+    X, y, s = _data(n_classes)
+    objective, record, solution = _solve(OWLQN(), X, y, s, n_classes, l1, l2, tol=1e-6)
+    least = _least(X, y, s, n_classes, l1, l2)
+    assert solution.optimality.met
+    assert solution.evaluation.value <= least * (1 + 1e-6)
+    assert all(line.objective - line.bound <= least * (1 + 1e-9) for line in record.iterations)
+    if l1 == 10.0:
+        assert not objective.coefficients(solution.evaluation.theta)[0].any()
+
+
+@pytest.mark.parametrize(
+    "map_", [m for m in FAMILY if not isinstance(m, (Hardmax, MinShift)) and m.name != "linear"], ids=str
+)
+def test_every_member_trains_downhill_with_its_own_gradient(map_) -> None:
+    X, y = load_iris(return_X_y=True)
+    s = np.ones(len(y))
+    loss = MemberLoss(map_)
+    _, record, solution = _solve(LBFGS(), X, y, s, 3, 0.0, 0.05, tol=1e-6, max_iter=300, loss=loss)
+    assert solution.evaluation.value < 0.7 * record.iterations[0].objective
+    assert math.isfinite(solution.optimality.suboptimality_bound) == isinstance(map_, RegularisedArgmax) or (
+        map_.name == "softmax"
+    )
+    if math.isfinite(solution.optimality.suboptimality_bound):
+        assert solution.optimality.met
+
+
+def test_gradient_descent_is_the_textbook_update() -> None:
+    X, y, s = _data(3)
+    s = np.ones_like(s)
+    _, record, _ = _solve(GradientDescent(eta=0.3), X, y, s, 3, 0.0, 0.1, max_iter=5)
+    W, b = record.path[0]
+    for coef, intercept in record.path[1:]:
+        P = np.exp(X @ W.T + b)
+        P /= P.sum(axis=1, keepdims=True)
+        errors = P - np.eye(3)[y]
+        W, b = W - 0.3 * (errors.T @ X / len(X) + 0.1 * W), b - 0.3 * errors.mean(axis=0)
+        np.testing.assert_allclose(coef, W, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(intercept, b, rtol=0, atol=1e-13)
+    values = [line.objective for line in _solve(GradientDescent(), X, y, s, 3, 0.0, 0.1, max_iter=50)[1].iterations]
+    assert all(after <= before for before, after in pairwise(values))
+
+
+@pytest.mark.parametrize("name", PRECONDITIONERS)
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_preconditioners_are_symmetric_and_definite(name: str, n_classes: int) -> None:
+    X, y, s = _data(n_classes)
+    rng = np.random.default_rng(0)
+    with Workers(1) as workers:
+        objective = Objective(Arrays(X, y, s), n_classes, l2=0.1, workers=workers)
+        metric = PRECONDITIONERS[name](objective)
+        for theta in (objective.start(), rng.standard_normal(objective.start().shape)):
+            metric.refresh(theta)
+            u, v = rng.standard_normal((2, *theta.shape))
+            assert np.vdot(u, metric.solve(u)) > 0
+            np.testing.assert_allclose(np.vdot(u, metric.solve(v)), np.vdot(v, metric.solve(u)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_hessian_is_the_derivative_of_the_gradient(n_classes: int, sparse: bool) -> None:
+    X, y, s = _data(n_classes)
+    with Workers(1) as workers:
+        source = Sparse(scipy.sparse.csr_array(X), y, s) if sparse else Arrays(X, y, s)
+        objective = Objective(source, n_classes, l2=0.0, workers=workers)
+        theta = np.random.default_rng(0).standard_normal(objective.start().shape)
+        step = 1e-5
+        columns = []
+        for i in range(theta.size):
+            moved = np.zeros(theta.size)
+            moved[i] = step
+            ahead, behind = (
+                objective.evaluate(theta + sign * moved.reshape(theta.shape), "double") for sign in (1, -1)
+            )
+            columns.append((ahead.gradient - behind.gradient).ravel() / (2 * step))
+        # Central differences: step² times a third derivative, and rounding over step.
+        np.testing.assert_allclose(objective.hessian(theta, "double"), np.array(columns), rtol=0, atol=1e-8)
+        np.testing.assert_allclose(objective.hessian(theta), np.array(columns), rtol=0, atol=1e-5)
+
+
+def test_line_search_accepts_only_descent() -> None:
+    X, y, s = _data(3)
+    with Workers(1) as workers:
+        objective = Objective(Arrays(X, y, s), 3, l2=0.1, workers=workers)
+        current = objective.evaluate(objective.start(), "double")
+        for size in (1e-4, 1.0, 1e4):
+            found = search(objective, current, -size * current.gradient, "double")
+            assert found is not None
+            assert found.value < current.value
+        assert search(objective, current, current.gradient, "double") is None
+
+
+def test_choice_names_a_solver_and_a_reason() -> None:
+    X, y, s = _data(3)
+    cases = [
+        (Arrays(X, y, s), {}, "dense"),
+        (Arrays(np.zeros((10, 600)), np.zeros(10, int)), {}, "kronecker"),
+        (Sparse(scipy.sparse.csr_array((10, 5000)), np.zeros(10, int)), {}, "diagonal"),
+        (Arrays(X, y, s), {"loss": MemberLoss(member("sparsemax"))}, "kronecker"),
+    ]
+    with Workers(1) as workers:
+        for source, settings, expected in cases:
+            choice = choose(Objective(source, 3, l2=0.1, workers=workers, **settings))
+            assert isinstance(choice.solver, LBFGS)
+            assert choice.solver.preconditioner == expected
+            assert len(choice.reason) > 20
+        assert isinstance(choose(Objective(Arrays(X, y, s), 3, l1=0.1, l2=0.1, workers=workers)).solver, OWLQN)
+
+
+@pytest.mark.parametrize("solver", NAMED.values(), ids=str)
+def test_solvers_are_frozen_values(solver) -> None:
+    assert eval(repr(solver), {type(solver).__name__: type(solver)}) == solver
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        solver.anything = 1
+
+
+class Understated(Objective):
+    """An objective whose gradient is a hundredth of what it should be: its bounds must not pass for bounds."""
+
+    def evaluate(self, theta: np.ndarray, precision: str = "single") -> Evaluation:
+        found = super().evaluate(theta, precision)
+        return dataclasses.replace(found, gradient=found.gradient / 100)
+
+
+def test_an_understated_gradient_is_noticed() -> None:
+    X, y, s = _data(3)
+    with Workers(1) as workers:
+        objective = Understated(Arrays(X, y, s), 3, l2=0.02, workers=workers, loss=SoftmaxLoss())
+        start = objective.start()
+        certifier = Certifier(objective, objective.evaluate(start, "double"))
+        record = Record(objective)
+        LBFGS().minimise(objective, start, certifier, Stopping(1e-9, 20), record)
+        least = _least(X, y, s, 3, 0.0, 0.02)
+        assert any(line.objective - line.bound > least * (1 + 1e-6) for line in record.iterations)
