@@ -390,6 +390,11 @@ def test_interval_covers_the_population(metric):
     assert covered >= 0.9 * trials
 
 
+def test_equal_scores_have_no_spread():
+    low, high = sm.LogLoss.of([[0.9, 0.1], [0.1, 0.9]] * 5, [1, 0] * 5).interval()
+    assert low == pytest.approx(high, rel=1e-7) == pytest.approx(math.log(10), rel=1e-7)
+
+
 def test_interval_widens_with_level():
     p, y, w = rows()
     for metric in SCALARS:

@@ -59,7 +59,8 @@ class MeanState:
         mean = self.score / self.weight
         # Exact rationals: the three terms cancel almost completely when the scores are nearly equal.
         squares = self.score_squared - 2 * mean * self.cross + mean * mean * self.weight_squared
-        return sqrt(float(squares / self.weight**2) * n / (n - 1.0))
+        # Each row's square was rounded, so equal scores may leave a trace below 0.
+        return sqrt(max(float(squares / self.weight**2), 0.0) * n / (n - 1.0))
 
 
 def wilson(rate: float, n: float, level: float) -> tuple[float, float]:

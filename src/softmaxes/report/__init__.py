@@ -11,5 +11,6 @@ from softmaxes.report.evidence import Evidence, Training, evidence, evidence_of
 from softmaxes.report.facts import training_of
 from softmaxes.report.judged import Judged
 from softmaxes.report.render import render
+from softmaxes.report.uncertainty import standard_errors
 
-__all__ = ["Evidence", "Judged", "Training", "evidence", "evidence_of", "render", "training_of"]
+__all__ = ["Evidence", "Judged", "Training", "evidence", "evidence_of", "render", "standard_errors", "training_of"]

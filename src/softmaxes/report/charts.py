@@ -131,16 +131,25 @@ def shown_classes(evidence: Evidence) -> list[int]:
 
 
 def _neighbours(mixed: NDArray[np.float64]) -> list[int]:
-    """Return an order that puts strongly linked nodes side by side: along the Fiedler vector of their graph."""
-    linked = mixed + mixed.max() / len(mixed) ** 2 + 1e-12  # a weak link from each to each keeps the graph in one piece
-    np.fill_diagonal(linked, 0.0)
-    root = np.sqrt(linked.sum(axis=1))
-    _, vectors = np.linalg.eigh(np.eye(len(linked)) - linked / np.outer(root, root))
-    fiedler = np.round(vectors[:, 1] / root, 12)
-    if fiedler[np.argmax(np.abs(fiedler) > 1e-9)] > 0:  # the sign is arbitrary: fix it
-        fiedler = -fiedler
-    order: list[int] = np.argsort(fiedler, kind="stable").tolist()
-    return order
+    """Return an order that puts strongly linked nodes side by side.
+
+    The two chains with the strongest mean link are joined, end to end where they are linked best, until one is left.
+    """
+    chains = [[i] for i in range(len(mixed))]
+    links = mixed.copy()
+    while len(chains) > 1:
+        size = np.array([len(chain) for chain in chains])
+        mean = links / np.outer(size, size)
+        np.fill_diagonal(mean, -1.0)
+        a, b = sorted(divmod(int(mean.argmax()), len(chains)))
+        first, second = chains[a], chains.pop(b)
+        ways = [(x, y) for x in (first, first[::-1]) for y in (second, second[::-1])]
+        left, right = max(ways, key=lambda way: mixed[way[0][-1], way[1][0]])
+        chains[a] = left + right
+        links[a] += links[b]
+        links[:, a] += links[:, b]
+        links = np.delete(np.delete(links, b, axis=0), b, axis=1)
+    return chains[0]
 
 
 def confusion(evidence: Evidence) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, Self
 
 import numpy as np
@@ -230,7 +230,7 @@ def evidence(
     uncalibrated: ArrayLike | None = None,
     training: Training | None = None,
     title: str = "Model report",
-    judged_on: str = "held-out rows",
+    judged_on: str = "the held-out rows",
     level: float = 0.95,
 ) -> Evidence:
     """Return the evidence about a model from its probabilities on rows that it was not trained on.
@@ -248,7 +248,7 @@ def evidence(
     training : Training
         What is known of the model and of its data.
     title, judged_on : str
-        The heading, and what the rows are called in sentences.
+        The heading, and what the rows are called after "on".
     level : float
         Of all intervals.
 
@@ -274,15 +274,18 @@ def evidence_of(
     *,
     training: Training | None = None,
     title: str = "Model report",
-    judged_on: str = "held-out rows",
+    judged_on: str = "the held-out rows",
     level: float = 0.95,
 ) -> Evidence:
-    """Return the evidence from a state that was merged from blocks of rows; see `evidence`."""
+    """Return the evidence from a state that was merged from blocks of rows; see `evidence`.
+
+    The empty state, `Judged()`, makes a report of the training alone.
+    """
     from softmaxes import __version__
 
     training = training or Training()
     labels = tuple(str(label) for label in classes)
-    if judged.n_classes != len(labels):
+    if judged.count and judged.n_classes != len(labels):
         raise ValueError(f"{len(labels)} classes were named, but {judged.n_classes} were judged.")
     calibrated = judged.uncalibrated["accuracy"].count > 0
     return Evidence(
@@ -290,7 +293,7 @@ def evidence_of(
         softmaxes=__version__,
         title=title,
         level=level,
-        rows=judged.count,
+        rows=judged.count if _weighs(judged) else 0,
         judged_on=judged_on,
         classes=labels,
         scores=_scores(judged.states, level),
@@ -308,6 +311,11 @@ def evidence_of(
         ),
         training=training,
     )
+
+
+def _weighs(judged: Judged) -> bool:
+    """Whether any row of positive weight was seen: else there is nothing to say."""
+    return judged.count > 0 and not isnan(judged.states["accuracy"].value)
 
 
 def _number(value: Any) -> float | None:
@@ -373,6 +381,8 @@ def _baseline(judged: Judged) -> float | None:
 
 
 def _per_class(judged: Judged, labels: tuple[str, ...], training: Training, level: float) -> tuple[ClassRow, ...]:
+    if not _weighs(judged):
+        return ()
     confusion = judged.states["confusion"]
     precision, recall, f1 = confusion.precision, confusion.recall, confusion.f1
     low, high = confusion.recall_interval(level)

@@ -20,7 +20,7 @@ def training_of(
     """Return what is known of the training of a `TableModel` or of a `SoftmaxClassifier`.
 
     profile: the `tables.Profile` of the training table, for the missing values of each column. seconds: how long the
-    fit took. standard_errors: (K, n_features), for the intervals of the coefficients (`uncertainty.standard_errors`).
+    fit took. standard_errors: (K, n_features), for the intervals of the coefficients (`standard_errors`).
     """
     classifier = getattr(model, "classifier", model)
     recipe = getattr(model, "recipe", None)

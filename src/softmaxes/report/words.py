@@ -31,8 +31,7 @@ def decimal(value: float | None, digits: int = 3) -> str:
     if value == 0.0:
         return "0"
     if 1e-4 <= abs(value) < 1e6:
-        text = f"{value:#.{digits}g}"
-        text = f"{float(text):.0f}" if abs(value) >= 10 ** (digits - 1) else text
+        text = f"{value:#.{digits}g}" if abs(value) < 10 ** (digits - 1) else count(value)
     else:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         text = f"{mantissa}×10{_superscript(int(exponent))}"
@@ -123,7 +122,7 @@ def _quality(evidence: Evidence) -> str:
         return "No rows were judged, so there are no scores."
     accuracy, loss = evidence.scores["accuracy"], evidence.scores["log_loss"]
     text = (
-        f"On {count(evidence.rows)} {evidence.judged_on} it was right {percent(accuracy.value)} of the time "
+        f"On {evidence.judged_on} ({count(evidence.rows)}) it was right {percent(accuracy.value)} of the time "
         f"({level(evidence)} interval: {interval('accuracy', accuracy)})."
     )
     if loss.value is None:
