@@ -1,4 +1,4 @@
-"""The list of commands."""
+"""The application that commands are registered with, and the call of one."""
 
 from __future__ import annotations
 
@@ -6,16 +6,6 @@ import cyclopts
 
 from softmaxes import __version__
 from softmaxes.errors import UserError
-
-from .calibrate import calibrate
-from .certify import certify
-from .demo import demo
-from .evaluate import evaluate
-from .explore import explore
-from .family import family
-from .fit import fit
-from .info import info
-from .predict import predict
 
 __all__ = ["app", "call"]
 
@@ -36,9 +26,6 @@ app = cyclopts.App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-
-for command in (demo, fit, predict, evaluate, calibrate, info, family, certify, explore):
-    app.command(command)
 
 
 def call(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable, replacing
 
+from .app import call
 from .console import say
 
 __all__ = ["demo"]
@@ -67,8 +68,6 @@ def write_csv(path: Path, names: list[str], rows: list[list[str]]) -> None:
 
 def run(command: list[str]) -> None:
     """Print a command and run it, as if it had been typed."""
-    from .app import call
-
     say()
     say(f"$ softmaxes {shlex.join(command)}")
     call(command)
