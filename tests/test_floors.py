@@ -79,10 +79,11 @@ def test_nobody_climbs():
 
 
 def siblings(path, tree):
-    """Return the modules of its own package that a file imports."""
+    """Return the modules of its own package that a file imports when it is imported itself."""
     parts = path.relative_to(SOURCE).with_suffix("").parts
     package = ".".join(("softmaxes", *parts[:-1]))
-    names = {name for _, name in imported(tree, package)}
+    at_import = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    names = {name for _, name in imported(at_import, package)}
     inside = ".".join(parts[:-1])
     return {n[len(inside) + 1 :].split(".")[0] for n in names if n.startswith(inside + ".")}
 
