@@ -142,8 +142,14 @@ def main() -> None:
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
         runs = [train(name, corpus, chosen, progress) for name in chosen.heads]
-    facts = {"text": chosen.text.name, "training": len(corpus.training), "judged": min(chosen.judged, len(corpus.held_out)),
-             "vocabulary": len(corpus.words), "hidden": chosen.hidden, "batch": chosen.batch}  # fmt: skip
+    facts = {
+        "text": chosen.text.name,
+        "training": len(corpus.training),
+        "judged": min(chosen.judged, len(corpus.held_out)),
+        "vocabulary": len(corpus.words),
+        "hidden": chosen.hidden,
+        "batch": chosen.batch,
+    }
     chosen.output.write_text(page.html([asdict(run) for run in runs], facts), encoding="utf-8")
     numbers = {"facts": facts, "runs": [asdict(run) for run in runs]}
     chosen.output.with_suffix(".json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")

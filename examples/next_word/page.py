@@ -20,8 +20,8 @@ SAYING = {
     "adaptive": "Two levels, cut where a step is cheapest on this machine. Exact probabilities of every word.",
     "sampled": "Trained on the frequent words and a corrected sample of the others; judged as a full softmax.",
     "hierarchical": "A path of binary decisions down a Huffman tree. The cheapest step; a coarser model.",
-    "spherical": "Taylor softmax with exact steps that do not depend on the number of words. A weaker model of language: "
-    "it is for numbers of classes that leave no other choice.",
+    "spherical": "Taylor softmax with exact steps that do not depend on the number of words. A weaker model of "
+    "language: it is for numbers of classes that leave no other choice.",
 }
 
 PAGE = """<!doctype html>
@@ -35,13 +35,14 @@ th:first-child, td:first-child, td:last-child {{ text-align: left }} tr + tr {{ 
 </style></head><body>
 <h1>Next word: {n_heads} output layers on {text}</h1>
 <p>{training:,} words to train on, {vocabulary:,} different ones. Every head sits on the same small network (hidden
-vectors of {hidden} numbers, {batch} words in a step) and is judged by its exact perplexity on the same {judged:,} words
-that it never saw; the clock stops while it is judged.</p>
+vectors of {hidden} numbers, {batch} words in a step) and is judged by its exact perplexity on the same {judged:,}
+words that it never saw; the clock stops while it is judged.</p>
 <figure>{time}<figcaption>Lower and further left is better. A head whose curve lies under another's at every time is the
 better choice on this machine, at this size.</figcaption></figure>
 <figure>{memory}<figcaption>Memory: the parameters and what their updates remember, and what one step takes on
 top.</figcaption></figure>
-<table><tr><th>head</th><th>perplexity</th><th>words a second</th><th>parameters, MB</th><th>one step, MB</th><th></th></tr>
+<table><tr><th>head</th><th>perplexity</th><th>words a second</th><th>parameters, MB</th><th>one step, MB</th>
+<th></th></tr>
 {rows}</table>
 </body></html>
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import log
 from typing import Any, Literal
 
+import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -35,6 +36,7 @@ def linear_cross_entropy(
     Parameters
     ----------
     hidden : array of shape (..., D)
+        NumPy, or a torch tensor on any device: the result is then a tensor that can be differentiated twice.
     weight : array of shape (V, D)
         One row for each class.
     target : array
@@ -58,7 +60,7 @@ def linear_cross_entropy(
         If max_bytes is too small for the smallest block (the message says what is enough), if shapes do not fit,
         if a target is out of range.
     TypeError
-        If a dtype does not fit, or the arrays are not NumPy's.
+        If a dtype does not fit, or the arrays are neither NumPy's nor torch's.
 
     Examples
     --------
@@ -71,6 +73,15 @@ def linear_cross_entropy(
     >>> round(float(sm.cross_entropy(hidden @ weight.T, [1, 0])), 6)
     0.4289
     """
+    if array_api_compat.is_torch_array(hidden):
+        from softmaxes.bridges import torch_linear
+
+        return torch_linear.linear_cross_entropy(
+            (linear_cross_entropy, linear_cross_entropy_and_gradient), hidden, weight, target, bias,
+            max_bytes=max_bytes, base=base, reduction=reduction, label_smoothing=label_smoothing,
+            class_weight=class_weight, sample_weight=sample_weight, ignore_index=ignore_index, z_loss=z_loss,
+            where=where,
+        )  # fmt: skip
     task = _read(
         hidden, weight, target, bias, max_bytes, False, base, reduction, label_smoothing, class_weight, sample_weight,
         ignore_index, z_loss, where,
@@ -192,7 +203,8 @@ def _numpy(x: Array, name: str) -> Floating:
     floating = as_floating(x, name)
     if not is_plain(floating.values):
         raise TypeError(
-            f"{name} is a {type(x).__module__}.{type(x).__name__}; linear_cross_entropy works on NumPy arrays"
+            f"{name} is a {type(x).__module__}.{type(x).__name__}; NumPy arrays are needed here "
+            "(torch tensors: differentiate linear_cross_entropy with backward())"
         )
     return floating
 
