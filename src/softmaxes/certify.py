@@ -271,9 +271,9 @@ def certify(*implementations: str, long: bool = False, cases: Iterable[Case] = C
                         {n: r for n, r in results.items() if isinstance(r, str)},
                     )
                 )
-    packages = {name: "softmaxes" if name == "ours" else name for name in names}
+    packages = ["softmaxes" if name == "ours" else name for name in names]
     versions = {"python": platform.python_version(), "numpy": np.__version__}
-    versions |= {name: str(import_module(package).__version__) for name, package in packages.items()}
+    versions |= {package: str(import_module(package).__version__) for package in packages}
     return Certificate(tuple(measured), tuple(names), versions, f"{platform.machine()} {platform.system()}")
 
 
