@@ -264,6 +264,13 @@ BAD_TRAINING = {
     "no columns left": (None, None, "flowers.csv --target y --ignore x --ignore c", "no column is left to learn from"),
     "C is zero": (None, None, "flowers.csv --target y --C 0", "--C is 0; a number above 0"),
     "C is a word": (None, None, "flowers.csv --target y --C much", "much"),
+    "unknown map": (
+        None,
+        None,
+        "flowers.csv --target y --map softmux",
+        "no map is called 'softmux'; known are softmax",
+    ),
+    "l1 above one": (None, None, "flowers.csv --target y --l1-ratio 2", "--l1-ratio is 2; a number from 0 to 1"),
     "holdout too large": (None, None, "flowers.csv --target y --holdout 1.5", "1.5"),
     "holdout too small": (None, None, "flowers.csv --target y --holdout 0.001", "leaves none to hold out"),
     "report without scores": (None, None, "flowers.csv --target y --holdout 0 --report r.html", "--report needs rows"),

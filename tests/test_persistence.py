@@ -16,7 +16,9 @@ from softmaxes.calibration import CALIBRATIONS
 from softmaxes.classifier import SoftmaxClassifier, from_parameters
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable, replacing
+from softmaxes.maps import FAMILY, Entmax, Generalized, Softmax, member
 from softmaxes.persistence import container
+from softmaxes.selection import SoftmaxClassifierCV
 from softmaxes.solvers import LBFGS, Optimality
 from softmaxes.tables import Recipe, TableModel, as_table, profile
 
@@ -119,6 +121,10 @@ def test_coefficients_of_any_layout_come_back(tmp_path, layout):
         {"class_weight": "balanced"},
         {"class_weight": {"no": 2.0, "yes": 0.5, "maybe": 1.0}},
         {"solver": LBFGS(history=3, preconditioner="diagonal")},
+        {"map": "sparsemax"},
+        {"map": Entmax(1.3)},
+        {"map": Softmax(temperature=3.0)},
+        {"l1_ratio": 0.5},
         {"solver": "lbfgs", "random_state": 3, "threads": 1, "fit_intercept": False},
     ],
 )
@@ -149,6 +155,27 @@ def test_a_table_model_comes_back(tmp_path, calibration):
     np.testing.assert_array_equal(again.predict_proba(table), model.predict_proba(table))
     np.testing.assert_array_equal(again.predict(table), model.predict(table))
     assert again.labels.kind == "integer"
+
+
+def test_a_map_of_the_family_comes_back_by_name(tmp_path):
+    for value in FAMILY:
+        persistence.save(from_parameters(np.arange(3), np.ones((3, 2)), np.zeros(3), map=value), tmp_path / "m")
+        assert member(persistence.load(tmp_path / "m").map) == value
+
+
+def test_a_map_of_the_users_own_is_not_saved(tmp_path):
+    own = Generalized(np.exp, np.ones_like, np.ones_like)
+    with pytest.raises(TypeError, match=r"the parameter map=.* can't be saved"):
+        persistence.save(from_parameters(np.arange(3), np.ones((3, 2)), np.zeros(3), map=own), tmp_path / "m")
+
+
+def test_a_chosen_penalty_is_kept(tmp_path):
+    clf, X = fitted()
+    chosen = SoftmaxClassifierCV(Cs=[0.1, 10.0]).fit(X, clf.predict(X))
+    chosen.save(tmp_path / "m")
+    again = persistence.load(tmp_path / "m")
+    assert (type(again), again.C) == (SoftmaxClassifier, chosen.C_)
+    np.testing.assert_array_equal(again.predict_proba(X), chosen.predict_proba(X))
 
 
 def test_names_of_features_come_back(tmp_path):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from softmaxes.errors import UserError
 
@@ -47,7 +49,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         from softmaxes.cli import call
 
-        status = call(list(arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = note
+            status = call(list(arguments))
         sys.stdout.flush()
     except UserError as error:
         return fail(str(error))
@@ -67,6 +71,18 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return status
+
+
+def note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning as what it is to the user: a remark, without the line of code that gave it."""
+    print(f"note: {message}", file=sys.stderr)
 
 
 def fail(message: str) -> int:

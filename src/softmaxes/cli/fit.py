@@ -31,6 +31,8 @@ def fit(
     model: Path | None = None,
     report: Path | None = None,
     C: Annotated[float, Parameter(name="--C")] = 1.0,
+    map: str = "softmax",
+    l1_ratio: float = 0.0,
     holdout: float | None = None,
     test: Path | None = None,
     calibrate: Method | None = None,
@@ -69,6 +71,11 @@ def fit(
         Write a report on the scores as one HTML file that needs nothing else.
     C
         Inverse strength of the penalty on the weights, as in scikit-learn: smaller is more cautious; inf for none.
+    map
+        The way from scores to probabilities, with the loss that goes with it: softmax, sparsemax, entmax, ... as
+        `softmaxes family` lists them.
+    l1_ratio
+        The share of the penalty that is on the weights' absolute values and makes many of them 0, from 0 to 1.
     holdout
         The share of rows to hold out for the scores. [default: 0.2, or 0 with --test]
     test
@@ -96,8 +103,7 @@ def fit(
     check_writable(model)
     if report is not None:
         check_writable(report)
-    if not C > 0:
-        raise UserError(f"--C is {C:g}; a number above 0 is needed (inf for no penalty)")
+    check_settings(C, map, l1_ratio)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
     tested = None if test is None else open_table(test, delimiter=delimiter, encoding=encoding)
     if holdout is None:
@@ -117,7 +123,7 @@ def fit(
     X, codes = training.features()
 
     def trained(X: Any, codes: Any) -> Any:
-        return SoftmaxClassifier(C=C, threads=threads).fit(X, training.labels.array[codes])
+        return SoftmaxClassifier(C=C, map=map, l1_ratio=l1_ratio, threads=threads).fit(X, training.labels.array[codes])
 
     started = time.perf_counter()
     with spinner("training"):
@@ -148,6 +154,19 @@ def fit(
         write_report(evidence, report)
     wrote = str(model) if report is None else f"{model} and {report}"
     say(f"\n{time.perf_counter() - began:.1f} seconds; saved {wrote}")
+
+
+def check_settings(C: float, map: str, l1_ratio: float) -> None:
+    from softmaxes.maps import member
+
+    if not C > 0:
+        raise UserError(f"--C is {C:g}; a number above 0 is needed (inf for no penalty)")
+    if not 0 <= l1_ratio <= 1:
+        raise UserError(f"--l1-ratio is {l1_ratio:g}; a number from 0 to 1 is needed")
+    try:
+        member(map)
+    except ValueError as error:
+        raise UserError(f"--map: {error}") from error
 
 
 def show(training: Training, model: TableModel) -> None:

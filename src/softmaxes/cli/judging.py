@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from softmaxes.files import replacing
 from softmaxes.report import Evidence, Judged, render
+from softmaxes.report.evidence import Score
 from softmaxes.tables import Table, TableModel, read_targets
 
 from .console import progress, table
@@ -57,10 +58,14 @@ def show_scores(evidence: Evidence) -> None:
     """Print the scores that matter most, with their intervals."""
     scores = {label: evidence.scores[name] for name, label in SHOWN.items()}
     table(
-        [(label, number(s.value), f"{number(s.low)} to {number(s.high)}") for label, s in scores.items()],
+        [(label, number(s.value), interval(s)) for label, s in scores.items()],
         heads=(f"on {evidence.judged_on}", f"{evidence.rows:,} rows", f"{evidence.level:.0%} interval"),
         numbers=True,
     )
+
+
+def interval(score: Score) -> str:
+    return "-" if score.value is None else f"{number(score.low)} to {number(score.high)}"
 
 
 def number(value: float | None) -> str:

@@ -67,7 +67,7 @@ def classifier_document(classifier: Any, tensors: dict[str, NDArray[Any]]) -> di
     optimality = getattr(classifier, "optimality_", None)
     return {
         "labels": labels_document(classifier.classes_),
-        "parameters": parameters_document(classifier.get_params(deep=False)),
+        "parameters": parameters_document(classifier),
         "feature_names": None if names is None else [str(name) for name in names],
         "n_iter": int_or_none(getattr(classifier, "n_iter_", None)),
         "objective": number_document(getattr(classifier, "objective_", None)),
@@ -129,16 +129,30 @@ def labels_from(document: Mapping[str, Any]) -> NDArray[Any]:
     return np.array(values, dtype=dtype)
 
 
-def parameters_document(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the constructor's parameters as data; of a random generator only that it was given a seed is kept."""
-    return {name: parameter_document(name, value) for name, value in parameters.items()}
+def parameters_document(classifier: Any) -> dict[str, Any]:
+    """Return the constructor's parameters as data.
+
+    A classifier that chose its C among many is kept as the classifier of that C. A random generator is not kept.
+    """
+    from softmaxes.classifier import SoftmaxClassifier
+
+    usual = SoftmaxClassifier().get_params(deep=False)
+    values = {name: getattr(classifier, name, value) for name, value in usual.items()}
+    values["C"] = getattr(classifier, "C_", values["C"])
+    return {name: parameter_document(name, value) for name, value in values.items()}
 
 
 def parameter_document(name: str, value: Any) -> Any:
+    from softmaxes.maps import FAMILY, Generalized, Member
     from softmaxes.solvers import Solver
 
     if isinstance(value, Solver):
         return {"solver": value.name, **asdict(value)}  # type: ignore[call-overload]
+    if isinstance(value, Generalized) and value in FAMILY:
+        return value.title
+    if isinstance(value, Member) and not isinstance(value, Generalized):
+        entries = {key: number_document(entry) for key, entry in asdict(value).items()}  # type: ignore[call-overload]
+        return {"map": type(value).__name__, **entries}
     if isinstance(value, dict):
         return {"weights": [[plain(label), float(weight)] for label, weight in value.items()]}
     if value is None or isinstance(value, bool | str):
@@ -157,15 +171,20 @@ def parameters_from(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameter_from(value: Any) -> Any:
-    if isinstance(value, dict) and "weights" in value:
+    if not isinstance(value, dict):
+        return number_from(value)
+    if "weights" in value:
         return {label: float(weight) for label, weight in value["weights"]}
-    if isinstance(value, dict):
-        from softmaxes.solvers import NAMED
+    entries = {name: tuple(entry) if isinstance(entry, list) else number_from(entry) for name, entry in value.items()}
+    if "map" in entries:
+        from softmaxes.maps import FAMILY, Generalized
 
-        entries = {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in value.items()}
-        name = string(entries.pop("solver"))
-        return type(NAMED[name])(**entries)
-    return number_from(value)
+        known = {type(member).__name__: type(member) for member in FAMILY if not isinstance(member, Generalized)}
+        return known[string(entries.pop("map"))](**entries)
+    from softmaxes.solvers import NAMED
+
+    name = string(entries.pop("solver"))
+    return type(NAMED[name])(**entries)
 
 
 def calibration_from(document: Any, n_classes: int) -> Any:
