@@ -189,6 +189,26 @@ def test_names_of_features_come_back(tmp_path):
     assert again.feature_names_in_.tolist() == ["a", "b", "c", "ü"]
 
 
+def test_the_same_model_is_the_same_bytes(tmp_path):
+    model, _ = table_model()
+    files = set()
+    for _ in range(5):
+        persistence.save(model, tmp_path / "m")
+        files.add((tmp_path / "m").read_bytes())
+    assert len(files) == 1
+    again = persistence.load(tmp_path / "m")
+    persistence.save(again, tmp_path / "m")
+    assert (tmp_path / "m").read_bytes() in files
+
+
+def test_other_readers_of_the_format_find_the_arrays(tmp_path):
+    from safetensors.numpy import load_file
+
+    clf, _ = fitted()
+    persistence.save(clf, tmp_path / "m")
+    np.testing.assert_array_equal(load_file(tmp_path / "m")["coef"], clf.coef_)
+
+
 def test_only_fitted_models_are_saved(tmp_path):
     from sklearn.exceptions import NotFittedError
 

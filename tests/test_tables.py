@@ -181,8 +181,9 @@ BAD_FILES = {
     "zeros": (b"a,b\n1,\x00\n", "binary data"),
     "zip": (b"PK\x03\x04" + b"\x00" * 40, "Excel"),
     "gzip": (b"\x1f\x8b" + b"\x00" * 40, "gunzip"),
-    "parquet by name": (b"PAR1 and nothing", "truncated or damaged|can't be read"),
-    "arrow by name": (b"ARROW1 and nothing", "truncated or damaged|can't be read"),
+    "parquet by name": (b"PAR1 and nothing", "truncated or damaged"),
+    "arrow by name": (b"ARROW1 and nothing", "truncated or damaged"),
+    "a row without end": (b'a,b\n1,2\n3,"' + b"4\n" * 5_000_000, "row longer than 4 MB|never closed"),
     "open quotation": (b'a,b\n1,2\n3,"4\n5,6\n', "never closed"),
     "late latin-1": (b"a,b\n" + b"1,2\n" * 30_000 + b"1,\xe9\n", "row 30001: the text is not UTF-8"),
 }
@@ -202,7 +203,7 @@ def test_a_bad_file_is_one_clear_error(tmp_path, case):
 def test_a_truncated_file_is_one_clear_error(tmp_path, name, share):
     path = write(mixed(), tmp_path / name)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(UserError, match=r"t\."):
+    with pytest.raises(UserError, match=rf"{name}.* is truncated or damaged"):
         list(open_table(path).blocks())
 
 

@@ -47,9 +47,20 @@ def sealed(document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> 
     }
     # safetensors 0.8.0 writes arrays that are not C-contiguous in the wrong order, without a word.
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    data: bytes = save_tensors(contiguous, metadata=metadata)
+    data = in_order(save_tensors(contiguous, metadata=metadata))
     digest = hashlib.sha256(data).hexdigest()
     return data.replace(UNSEALED.encode(), (SEAL % digest).encode(), 1)
+
+
+def in_order(data: bytes) -> bytes:
+    """Return a safetensors file with the names in its header sorted: the same model is then the same bytes.
+
+    The library writes them in an order that changes from call to call.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)  # the format aligns the arrays to eight bytes
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def unsealed(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

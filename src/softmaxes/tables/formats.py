@@ -189,9 +189,17 @@ def explained(path: Path, ragged: Sequence[Any] = (), place: str = "") -> Iterat
             raise UserError(
                 f"{path}, row {int(row[1]) - 1}: the text is not UTF-8; pass its encoding, such as --encoding latin-1"
             ) from error
+        if "straddling" in str(error):
+            raise UserError(
+                f"{path} has a row longer than {CSV_BLOCK_BYTES >> 20} MB; is a quotation mark never closed?"
+            ) from error
         raise UserError(f"{path}{place} is truncated or damaged: {first_line(error)}") from error
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}{place} can't be read: {first_line(error)}") from error
+    except OSError as error:
+        # Of its own accord pyarrow, too, raises OSError, for contents that make no sense; then there is no number.
+        what = "is truncated or damaged" if error.errno is None else "can't be read"
+        raise UserError(f"{path}{place} {what}: {error.strerror or first_line(error)}") from error
+    except (pa.ArrowException, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}{place} is truncated or damaged: {first_line(error)}") from error
 
 
 def ragged_message(path: Path, row: Any) -> str:
