@@ -110,13 +110,19 @@ class Head(ABC):
         of row i, s the sample weights and c the class weights: 0, with gradient 0 and no update, if nothing counts.
 
         hidden: (n, d). target: (n,) class indices. Result: a float and (n, d).
-        Raises ValueError for a target out of range or shapes that do not fit; nothing is changed then.
+        Raises ValueError for a target out of range, for shapes that do not fit, and for hidden vectors that are not
+        finite in rows that count; nothing is changed then.
         """
         rows = self._hidden(hidden)
         gradient = np.zeros(rows.shape, self.dtype)
         batch = self._batch(rows, target, sample_weight)
         if batch is None:
             return 0.0, gradient
+        if not np.isfinite(batch.hidden).all():
+            bad = batch.rows[np.flatnonzero(~np.isfinite(batch.hidden).all(axis=1))[0]]
+            raise ValueError(
+                f"hidden[{bad}] is not finite: a step would spoil the parameters, which are left as they were"
+            )
         loss, gradient[batch.rows] = self._step(batch.hidden, batch.labels, batch.weight)
         return loss, gradient
 
@@ -183,8 +189,9 @@ class Head(ABC):
         given = np.asarray(target)
         if given.dtype.kind == "f" and given.size:
             raise TypeError(f"target has dtype {given.dtype}; a head needs class indices (integers)")
-        read = read_target(given.astype(np.int64) if not given.size else given, stand_in, layout(stand_in, -1, np),
-                           ignore_index=self.ignore_index)  # fmt: skip
+        if not given.size:
+            given = given.astype(np.int64)  # an empty list is float64 to NumPy
+        read = read_target(given, stand_in, layout(stand_in, -1, np), ignore_index=self.ignore_index)
         assert read.labels is not None
         return read.labels, read.kept
 
