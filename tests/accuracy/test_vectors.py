@@ -1,7 +1,7 @@
 """The table of exact results, vectors.json: recomputed in mpmath, and held against the library.
 
 The recomputation keeps the table honest: it is the generator's twin for the functions of the core. `scale` is the
-natural size of the forward error of a plain implementation (see the table's schema); 4 + log2 K units of it are allowed.
+natural size of the forward error of a plain implementation (see the table's schema); 4 + log2 K such units are allowed.
 """
 
 import json
