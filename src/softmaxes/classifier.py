@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
@@ -451,9 +452,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a file that `softmaxes.load` reads and that executes nothing."""
-        from softmaxes import persistence
-
-        persistence.save(self, path)
+        # The model file knows classifiers, so it lives a floor above: found by name when asked for.
+        import_module("softmaxes.persistence").save(self, path)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
