@@ -255,7 +255,7 @@ def coefficients() -> dict[str, Any]:
         y=alt.Y("feature:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, ticks=False, domain=False)),
     )
     colour = alt.condition("datum.value > 0", alt.value(BLUE), alt.value(ORANGE))
-    title = "coefficient (feature brought to spread 1)"
+    title = "coefficient"
     zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(stroke=MUTED).encode(x=alt.X("at:Q", title=title))
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q", color=colour)
     stems = base.mark_rule(strokeWidth=1, strokeDash=[2, 3]).encode(

@@ -97,7 +97,7 @@ def summary(evidence: Evidence) -> list[str]:
 def _task(evidence: Evidence) -> str:
     t = evidence.training
     classes = f"{count(len(evidence.classes))} classes ({listed(evidence.classes)})"
-    what = f"tells {t.target} apart: {classes}" if t.target else f"tells apart {classes}"
+    what = f"predicts {t.target}, one of {classes}" if t.target else f"tells apart {classes}"
     learned = []
     if t.rows:
         learned.append(f"{count(t.rows)} rows")
