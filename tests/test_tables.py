@@ -1,6 +1,7 @@
 """Tables: the same values however they are written, states that merge, features that equal scikit-learn's."""
 
 import json
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -205,6 +206,19 @@ def test_a_truncated_file_is_one_clear_error(tmp_path, name, share):
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(UserError, match=rf"{name}.* is truncated or damaged"):
         list(open_table(path).blocks())
+
+
+@pytest.mark.parametrize("name", ["t.feather", "t.arrow", "t.parquet"])
+def test_flipped_bits_never_crash(tmp_path, name):
+    """A damaged binary file is another table or an error; no check of ours can know which bits were meant."""
+    data = write(mixed(), tmp_path / name).read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(data), 100):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        (tmp_path / name).write_bytes(damaged)
+        with suppress(UserError):
+            profile(open_table(tmp_path / name))
 
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path):

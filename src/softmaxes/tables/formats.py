@@ -152,7 +152,10 @@ def parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
     with explained(path), parquet.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             with explained(path, place=f", row group {group}"):
-                yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False)
+                for batch in file.iter_batches(
+                    BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False
+                ):
+                    yield valid(batch)
 
 
 def arrow_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
@@ -161,7 +164,7 @@ def arrow_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
     with explained(path), path.open("rb") as source, ipc.open_file(source) as reader:
         for index in range(reader.num_record_batches):
             with explained(path, place=f", batch {index}"):
-                yield reader.get_batch(index).select(list(columns))
+                yield valid(reader.get_batch(index).select(list(columns)))
 
 
 def stream_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
@@ -169,7 +172,13 @@ def stream_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
 
     with explained(path), path.open("rb") as source, ipc.open_stream(source) as reader:
         for batch in reader:
-            yield batch.select(list(columns))
+            yield valid(batch.select(list(columns)))
+
+
+def valid(batch: Any) -> Any:
+    """Return a batch whose offsets, lengths and text were checked: pyarrow takes a binary file's word for them."""
+    batch.validate(full=True)
+    return batch
 
 
 @contextmanager
