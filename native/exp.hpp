@@ -109,7 +109,7 @@ SOFTMAXES_INLINE P exp_term(const P& y, const P& z, const P& m, const P* low, P*
 
 // Here c = low - m ln2_low enters at the end, beside the square: the rounding of r only touches the square.
 template <class P>
-SOFTMAXES_INLINE P exp_term(const P& y, const P& z, const P& m, const P* low, P*, const Frame<F64>& f) {
+SOFTMAXES_INLINE P exp_term(const P& y, const P& z, const P& m, const P* low, P* rest, const Frame<F64>& f) {
     using C = Constants<double>;
     constexpr int degree = sizeof(C::tail) / sizeof(C::tail[0]) - 1;
     const P high = fma(m, broadcast<F64>(-C::ln2_high), y);
@@ -118,8 +118,13 @@ SOFTMAXES_INLINE P exp_term(const P& y, const P& z, const P& m, const P* low, P*
     P q = fma(r, broadcast<F64>(C::tail[degree]), broadcast<F64>(C::tail[degree - 1]));
 #pragma GCC unroll 10
     for (int i = degree - 2; i >= 0; --i) q = fma(q, r, broadcast<F64>(C::tail[i]));
-    const P t = add(high, fma(mul(r, r), q, c));
-    return drop_below(add_bits<52>(add(t, broadcast<F64>(1)), z), y, f.threshold);
+    const P small = fma(mul(r, r), q, c), t = add(high, small), e = add(t, broadcast<F64>(1));
+    if (rest) {
+        const P lost = add(sub(t, sub(e, broadcast<F64>(1))), sub(small, sub(t, high)));
+        const P power = add_bits<52>(side_by_side_like(z, broadcast<F64>(1)), z);
+        *rest = drop_below(mul(lost, power), y, f.threshold);
+    }
+    return drop_below(add_bits<52>(e, z), y, f.threshold);
 }
 
 template <class P, class V>

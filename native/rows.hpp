@@ -63,7 +63,8 @@ struct Pass {
     bool careful, keep_terms, keep_top;
 };
 constexpr Pass fast_terms_top{false, true, true}, fast_top{false, false, true}, careful_terms{true, true, false},
-    careful_terms_top{true, true, true}, careful_top{true, false, true}, careful_sum{true, false, false};
+    careful_terms_top{true, true, true}, careful_top{true, false, true}, careful_sum{true, false, false},
+    plain_terms{false, true, false};
 
 // Sum the terms of up to `chunk` entries; write them out and follow the maximum where asked.
 template <Pass pass, class V, class View>
@@ -132,25 +133,34 @@ inline Total sum_others(const typename V::scalar* x, std::int64_t n, std::int64_
     return merge(before, after);
 }
 
-// The sum of all but the entry `value`, which has the term its_term and is found only when it must be: where its share
-// is too large for a subtraction from the total.
+// A term as the vector code computes it, and what rounding took from it.
+struct Term {
+    double value, lost;
+};
+
 template <class V, class View>
-inline double rest_of_row(const typename V::scalar* x, std::int64_t n, typename V::scalar value, double its_term,
-                          Total total, const View& view) {
-    constexpr double share = sizeof(typename V::scalar) == 4 ? ruling_share : 0.5;
-    if (its_term < total.high * share) return (total.high - its_term) + total.low;
+inline Term one_term(typename V::scalar x, const View& view) {
+    V lost;
+    const V e = view.term(broadcast<V>(x), &lost);
+    typename V::scalar lanes[V::lanes], lost_lanes[V::lanes];
+    store(lanes, e);
+    store(lost_lanes, lost);
+    return {static_cast<double>(lanes[0]), static_cast<double>(lost_lanes[0])};
+}
+
+// The sum of all but the entry `value`, whose term is known; it is looked for only when it must be: where its share is
+// too large for a subtraction from the total.
+template <class V, class View>
+inline double rest_of_row(const typename V::scalar* x, std::int64_t n, typename V::scalar value, Term term,
+                          Total total, bool careful, const View& view) {
+    constexpr bool narrow = sizeof(typename V::scalar) == 4;
+    const double share = careful ? (narrow ? 0.9 : 0.75) : (narrow ? ruling_share : 0.5);
+    if (term.value < total.high * share)
+        return (total.high - term.value) + (careful ? total.low - term.lost : total.low);
     std::int64_t i = 0;
     while (!(x[i] == value)) ++i;
     const Total exact = sum_others<V>(x, n, i, view);
     return exact.high + exact.low;
-}
-
-// One term, as the vector code computes it.
-template <class V, class View>
-inline double one_term(typename V::scalar x, const View& view) {
-    typename V::scalar lane[V::lanes];
-    store(lane, view.term(broadcast<V>(x)));
-    return static_cast<double>(lane[0]);
 }
 
 inline double log1p(double r) {
@@ -186,6 +196,11 @@ inline void map_row(const typename V::scalar* x, typename V::scalar* out, std::i
     }
 }
 
+template <class T>
+inline void replace_in_row(T* row, std::int64_t n, T old_value, T new_value) {
+    for (std::int64_t i = 0; i < n; ++i) row[i] = row[i] == old_value ? new_value : row[i];
+}
+
 template <class V>
 inline void divide_row(const typename V::scalar* terms, typename V::scalar* out, std::int64_t n, Reciprocal<V> r) {
     map_row<V>(terms, out, n, [&](V e) { return fma(e, r.high, mul(e, r.low)); });
@@ -196,14 +211,30 @@ inline void fill_row(T* out, std::int64_t n, T value) {
     for (std::int64_t i = 0; i < n; ++i) out[i] = value;
 }
 
-// The log-sum of a row from its maximum and the log of what is above it; where the two nearly cancel, once more.
-template <class T>
-inline T logsumexp_of(const T* x, std::int64_t n, T maximum, double log_sum) {
+// The log-sum of a row from its sum taken with care, near a first guess: y + (s e^-y - 1).
+inline double refined(double guess, Total total, int lift) {
+    F64 rest;
+    const F64 e = AsIs<F64>{plain_frame<F64>()}.term(broadcast<F64>(-guess), &rest);
+    const double high = __builtin_ldexp(first_lane(e), -lift - Constants<double>::lift);
+    const double low = __builtin_ldexp(first_lane(rest), -lift - Constants<double>::lift);
+    const double product = total.high * high;
+    const double lost = __builtin_fma(total.high, high, -product) + (total.high * low + total.low * high);
+    return guess + ((product - 1.0) + lost);
+}
+
+// The log-sum of a row from its maximum and the log of what is above it. Where the two cancel, what rounding took from
+// the terms is missed: then the sum is taken with care (good down to an eighth), and below that in twice the precision.
+template <class V, class View>
+inline typename V::scalar logsumexp_of(const typename V::scalar* x, std::int64_t n, typename V::scalar maximum,
+                                       double log_sum, const View& view) {
+    using T = typename V::scalar;
     const double value = static_cast<double>(maximum) + log_sum;
-    // above, the rounding of the terms (2.3 units) is under half a unit of the result
-    constexpr double least = 4.0;
-    if (value >= least || value <= -least || n == 1) return static_cast<T>(value);
-    return static_cast<T>(logsumexp_precise(x, n));
+    // (a maximum of at least 0 cannot cancel, and one just below it is carried better by the plain sum of two tiny parts)
+    if (n == 1 || maximum > static_cast<T>(-0x1p-44) || value >= 4.0 || value <= -4.0) return static_cast<T>(value);
+    if (value < 0.125 && value > -0.125) return static_cast<T>(logsumexp_precise(x, n));
+    V top = broadcast<V>(0);
+    const Total total = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
+    return static_cast<T>(refined(value, total, Constants<T>::lift));
 }
 
 // The maximum, NaN if any entry is NaN.
@@ -218,6 +249,22 @@ inline typename V::scalar maximum_of(const typename V::scalar* x, std::int64_t n
         top = max(v, top);
     }
     return largest_lane(top);
+}
+
+// float32 probabilities divide by a sum taken with care (the promise is 2 ULP), float64 ones by the sum of the terms as
+// they are (the promise is 4): there the rounding of a term is over one unit, and care could lift a quotient above 1.
+template <class V>
+constexpr bool careful_quotients = sizeof(typename V::scalar) == 4;
+
+// In a row whose sum was taken with care, give the largest entries the quotient of their exact term: 1 for a lone one.
+template <class V>
+inline void settle_top(typename V::scalar* out, std::int64_t n, Term term, Total total, Reciprocal<V> inverse) {
+    using T = typename V::scalar;
+    const V e = broadcast<V>(static_cast<T>(term.value));
+    T lanes[V::lanes];
+    store(lanes, fma(e, inverse.high, mul(e, inverse.low)));
+    const double exact = (term.value + term.lost) / (total.high + total.low);
+    replace_in_row(out, n, lanes[0], static_cast<T>(exact));
 }
 
 // ---- a single row, from its maximum: any value, any temperature ----
@@ -238,16 +285,23 @@ inline void finish_single(const Rows<typename V::scalar>& job, const typename V:
     V top = broadcast<V>(0);
     if (job.operation == Operation::softmax) {
         T* terms = n <= job.scratch_size ? job.scratch : out;
-        const Total total = sum_terms<careful_terms, V>(x, n, view, top, terms);
-        divide_row<V>(terms, out, n, reciprocal(V{}, total, 1.0));
+        if constexpr (careful_quotients<V>) {
+            const Total total = sum_terms<careful_terms, V>(x, n, view, top, terms);
+            const Term term = one_term<V>(maximum, view);
+            const Reciprocal<V> inverse = reciprocal(V{}, total, 1.0);
+            divide_row<V>(terms, out, n, inverse);
+            if (term.value >= total.high * ruling_share) settle_top<V>(out, n, term, total, inverse);
+        } else {
+            divide_row<V>(terms, out, n, reciprocal(V{}, sum_terms<plain_terms, V>(x, n, view, top, terms), 1.0));
+        }
         return;
     }
     const Total total = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
-    const double its_term = one_term<V>(maximum, view);
-    const double rest = rest_of_row<V>(x, n, maximum, its_term, total, view);
-    const double log_sum = log1p(rest / its_term);
+    const Term term = one_term<V>(maximum, view);
+    const double rest = rest_of_row<V>(x, n, maximum, term, total, true, view);
+    const double log_sum = log1p(rest / (term.value + term.lost));
     if (job.operation == Operation::logsumexp) {
-        *out = logsumexp_of(x, n, maximum, log_sum);
+        *out = logsumexp_of<V>(x, n, maximum, log_sum, AsIs<V>{plain_frame<V>()});
         return;
     }
     const V m = broadcast<V>(maximum), l = broadcast<V>(static_cast<T>(log_sum));
@@ -344,6 +398,7 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
     }
     const AsIs<V> view{plain_frame<V>()};
     const double least = smallest_plain_sum<V>();
+    const bool careful = n <= short_row;
     std::int64_t size = soft ? job.scratch_size / padded : lanes;
     if (size > lanes) size = lanes;
     if (size < 1) size = 1;
@@ -351,34 +406,39 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
         const int count = static_cast<int>(job.rows - first < size ? job.rows - first : size);
         Total totals[lanes];
         V row_tops[lanes];
-        alignas(64) T tops[lanes], top_terms[lanes];
+        alignas(64) T tops[lanes], top_terms[lanes], top_lost[lanes];
         T* const terms = soft ? terms_of + (in_place ? 0 : first * terms_stride) : nullptr;
         for (int r = 0; r < lanes; ++r) row_tops[r] = broadcast<V>(static_cast<T>(-infinity));
         for (int r = 0; r < count; ++r) {
             const T* x = job.x + (first + r) * job.x_stride;
             if (soft) {
                 T* to = terms + r * terms_stride;
-                totals[r] = n <= short_row ? sum_terms<careful_terms_top, V>(x, n, view, row_tops[r], to)
-                                           : sum_terms<fast_terms_top, V>(x, n, view, row_tops[r], to);
+                totals[r] = careful && careful_quotients<V> ? sum_terms<careful_terms_top, V>(x, n, view, row_tops[r], to)
+                                                    : sum_terms<fast_terms_top, V>(x, n, view, row_tops[r], to);
             } else {
-                totals[r] = n <= short_row ? sum_terms<careful_top, V>(x, n, view, row_tops[r], nullptr)
-                                           : sum_terms<fast_top, V>(x, n, view, row_tops[r], nullptr);
+                totals[r] = careful ? sum_terms<careful_top, V>(x, n, view, row_tops[r], nullptr)
+                                    : sum_terms<fast_top, V>(x, n, view, row_tops[r], nullptr);
             }
         }
         const V largest = largest_lanes(row_tops);
+        V lost;
         store(tops, largest);
-        store(top_terms, view.term(largest));
+        store(top_terms, view.term(largest, &lost));
+        store(top_lost, lost);
         bool single[lanes];
         for (int r = 0; r < count; ++r)
             single[r] = !(tops[r] <= C::plain_high && totals[r].high >= least && totals[r].high < infinity);
         if (soft) {
             for (int r = 0; r < count; ++r) {
                 if (single[r]) continue;
-                if (n > short_row && top_terms[r] >= totals[r].high * ruling_share)
+                T* out = job.out + (first + r) * job.out_stride;
+                const bool ruled = careful_quotients<V> && top_terms[r] >= totals[r].high * ruling_share;
+                if (ruled && !careful)
                     totals[r] = sum_terms<careful_sum, V>(job.x + (first + r) * job.x_stride, n, view, row_tops[r],
                                                           nullptr);
-                divide_row<V>(terms + r * terms_stride, job.out + (first + r) * job.out_stride, n,
-                              reciprocal(V{}, totals[r], 1.0));
+                const Reciprocal<V> inverse = reciprocal(V{}, totals[r], 1.0);
+                divide_row<V>(terms + r * terms_stride, out, n, inverse);
+                if (ruled) settle_top<V>(out, n, Term{static_cast<double>(top_terms[r]), static_cast<double>(top_lost[r])}, totals[r], inverse);
             }
             for (int r = 0; r < count; ++r)
                 if (single[r]) alone(first + r);
@@ -389,8 +449,9 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
         for (int r = 0; r < count; ++r) {
             if (single[r]) continue;
             const T* x = job.x + (first + r) * job.x_stride;
-            its_term[r] = static_cast<double>(top_terms[r]);
-            rest[r] = rest_of_row<V>(x, n, tops[r], its_term[r], totals[r], view);
+            const Term term{static_cast<double>(top_terms[r]), static_cast<double>(top_lost[r])};
+            its_term[r] = term.value + term.lost;
+            rest[r] = rest_of_row<V>(x, n, tops[r], term, totals[r], careful, view);
         }
         log_sums(rest, its_term, log_sum, count);
         for (int r = 0; r < count; ++r) {
@@ -398,7 +459,7 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
             if (single[r]) {
                 alone(first + r);
             } else if (reduced) {
-                *out = logsumexp_of(job.x + (first + r) * job.x_stride, n, tops[r], log_sum[r]);
+                *out = logsumexp_of<V>(job.x + (first + r) * job.x_stride, n, tops[r], log_sum[r], view);
             } else {
                 const V m = broadcast<V>(tops[r]), l = broadcast<V>(static_cast<T>(log_sum[r]));
                 map_row<V>(job.x + (first + r) * job.x_stride, out, n, [&](V v) { return sub(sub(v, m), l); });
@@ -415,13 +476,13 @@ inline void finish_loss(const Losses<typename V::scalar>& job, std::int64_t row,
                         typename V::scalar maximum, Total total, const View& view, typename V::scalar* terms) {
     using T = typename V::scalar;
     const std::int64_t n = job.columns, y = job.target[row];
-    const double top_term = one_term<V>(maximum, view);
-    const double rest = rest_of_row<V>(x, n, maximum, top_term, total, view);
-    job.losses[row] = log1p(rest / top_term) + (static_cast<double>(maximum) - static_cast<double>(x[y]));
+    const Term term = one_term<V>(maximum, view);
+    const double rest = rest_of_row<V>(x, n, maximum, term, total, true, view);
+    job.losses[row] = log1p(rest / (term.value + term.lost)) + (static_cast<double>(maximum) - static_cast<double>(x[y]));
     if (!job.gradient) return;
     T* out = job.gradient + row * job.gradient_stride;
     const double scale = job.row_scale ? job.row_scale[row] : 1.0;
-    const double y_rest = x[y] == maximum ? rest : rest_of_row<V>(x, n, x[y], one_term<V>(x[y], view), total, view);
+    const double y_rest = x[y] == maximum ? rest : rest_of_row<V>(x, n, x[y], one_term<V>(x[y], view), total, true, view);
     divide_row<V>(terms, out, n, reciprocal(V{}, total, scale));
     out[y] = static_cast<T>(-scale * (y_rest / (total.high + total.low)));
 }
@@ -461,7 +522,7 @@ inline void single_loss(const Losses<typename V::scalar>& job, std::int64_t row)
         value.gradient = nullptr;
         const Total total = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
         finish_loss<V>(value, row, x, maximum, total, view, nullptr);
-        const double y_rest = rest_of_row<V>(x, n, x[y], one_term<V>(x[y], view), total, view);
+        const double y_rest = rest_of_row<V>(x, n, x[y], one_term<V>(x[y], view), total, true, view);
         sum_terms<careful_terms, V>(x, n, view, top, out);
         divide_row<V>(out, out, n, reciprocal(V{}, total, scale));
         out[y] = static_cast<T>(-scale * (y_rest / (total.high + total.low)));
@@ -486,7 +547,8 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
         const int count = static_cast<int>(job.rows - first < size ? job.rows - first : size);
         Total totals[lanes];
         V row_tops[lanes];
-        alignas(64) T tops[lanes], targets[lanes] = {}, top_terms[lanes], target_terms[lanes];
+        alignas(64) T tops[lanes], top_terms[lanes], top_lost[lanes];
+        alignas(64) T targets[lanes] = {}, target_terms[lanes], target_lost[lanes];
         alignas(64) double rest[16] = {}, its_term[16], log_sum[16];
         for (int r = 0; r < lanes; ++r) row_tops[r] = broadcast<V>(static_cast<T>(-infinity));
         for (int r = 0; r < count; ++r) {
@@ -502,19 +564,26 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
             targets[r] = x[job.target[first + r]];
         }
         const V largest = largest_lanes(row_tops);
+        V lost;
         store(tops, largest);
-        store(top_terms, view.term(largest));
-        store(target_terms, view.term(load(targets)));
+        store(top_terms, view.term(largest, &lost));
+        store(top_lost, lost);
+        store(target_terms, view.term(load(targets), &lost));
+        store(target_lost, lost);
         for (int r = 0; r < 16; ++r) its_term[r] = 1.0;
-        bool single[lanes];
+        bool single[lanes], careful[lanes];
         for (int r = 0; r < count; ++r) {
             single[r] = !(tops[r] <= C::plain_high && totals[r].high >= least && totals[r].high < infinity);
             if (single[r]) continue;
             const T* x = job.x + (first + r) * job.x_stride;
-            its_term[r] = static_cast<double>(top_terms[r]);
-            if (n > short_row && its_term[r] >= totals[r].high * ruling_share)
+            const Term term{static_cast<double>(top_terms[r]), static_cast<double>(top_lost[r])};
+            careful[r] = n <= short_row;
+            if (!careful[r] && term.value >= totals[r].high * ruling_share) {
                 totals[r] = sum_terms<careful_sum, V>(x, n, view, row_tops[r], nullptr);
-            rest[r] = rest_of_row<V>(x, n, tops[r], its_term[r], totals[r], view);
+                careful[r] = true;
+            }
+            its_term[r] = term.value + term.lost;
+            rest[r] = rest_of_row<V>(x, n, tops[r], term, totals[r], careful[r], view);
         }
         log_sums(rest, its_term, log_sum, count);
         for (int r = 0; r < count; ++r) {
@@ -528,10 +597,10 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
             job.losses[row] = log_sum[r] + (static_cast<double>(tops[r]) - static_cast<double>(targets[r]));
             if (!job.gradient) continue;
             const double scale = job.row_scale ? job.row_scale[row] : 1.0;
+            const Term term{static_cast<double>(target_terms[r]), static_cast<double>(target_lost[r])};
             const double y_rest = targets[r] == tops[r]
                                       ? rest[r]
-                                      : rest_of_row<V>(x, n, targets[r], static_cast<double>(target_terms[r]),
-                                                       totals[r], view);
+                                      : rest_of_row<V>(x, n, targets[r], term, totals[r], careful[r], view);
             T* out = job.gradient + row * job.gradient_stride;
             divide_row<V>(job.scratch + r * padded, out, n, reciprocal(V{}, totals[r], scale));
             out[y] = static_cast<T>(-scale * (y_rest / (totals[r].high + totals[r].low)));

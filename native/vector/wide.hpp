@@ -26,6 +26,14 @@ SOFTMAXES_INLINE Wide<V, count> side_by_side(Function f) {
     return r;
 }
 
+// one vector for all, in the shape of the first argument
+template <class V, int n>
+SOFTMAXES_INLINE Wide<V, n> side_by_side_like(const Wide<V, n>&, const V& a) {
+    return side_by_side<V, n>([&](int) { return a; });
+}
+template <class V>
+SOFTMAXES_INLINE V side_by_side_like(const V&, const V& a) { return a; }
+
 // The first operand is wide; the others are wide too, or one vector for all.
 template <class V, int n, class B>
 SOFTMAXES_INLINE Wide<V, n> add(const Wide<V, n>& a, const B& b) {
