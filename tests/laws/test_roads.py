@@ -141,7 +141,7 @@ def test_the_search_ends_on_the_simplex_and_satisfies_its_condition(name, alpha)
 
 
 def test_the_search_takes_few_steps(monkeypatch):
-    """Newton on a norm of p: no more than ten passes over hard rows, for every alpha up to 2."""
+    """Newton on a norm of p: two searches (among a few entries, among the candidates) of at most 12 steps each."""
     passes = []
     real = tsallis._step
 
@@ -155,7 +155,7 @@ def test_the_search_takes_few_steps(monkeypatch):
         for scale in (0.01, 0.1, 1.0, 3.0, 30.0):
             passes.append(0)
             sm.Entmax(alpha)(rng.normal(size=(20, 1000)) * scale)
-    assert max(passes) <= 12, passes
+    assert max(passes) <= 24, passes
 
 
 def test_by_name():

@@ -23,7 +23,7 @@ import array_api_compat
 import numpy as np
 
 from softmaxes import bridges, generic
-from softmaxes.arrays import Array, as_floating, namespace
+from softmaxes.arrays import Array, Floating, as_floating, is_plain, namespace
 
 __all__ = [
     "Member",
@@ -107,7 +107,8 @@ class Member(ABC):
 
     def loss_and_gradient(self, z: Array, y: Array) -> tuple[Array, Array]:
         """Return the loss of each row, (...), and its gradient with respect to the logits, (..., K)."""
-        return self.loss(z, y), self._run(self._loss_gradient, z, target=y)
+        pair: tuple[Array, Array] = self._run(self._loss_and_gradient, z, target=y)
+        return pair
 
     def loss_hessian_product(self, z: Array, y: Array, v: Array) -> Array:
         """Return the Hessian of each row's loss times v, (..., K)."""
@@ -160,6 +161,9 @@ class Member(ABC):
     def _loss_gradient(self, z: Array, q: Array, xp: ModuleType) -> Array: ...
 
     @abstractmethod
+    def _loss_and_gradient(self, z: Array, q: Array, xp: ModuleType) -> tuple[Array, Array]: ...
+
+    @abstractmethod
     def _loss_hessian(self, z: Array, v: Array, q: Array, xp: ModuleType) -> Array: ...
 
     def _refuse(self, z: Array, xp: ModuleType) -> None:  # noqa: B027 - most members refuse nothing
@@ -193,13 +197,23 @@ class Member(ABC):
             arguments.append(distribution(target, rows, xp))
         if len(arguments) > 1:
             arguments = list(xp.broadcast_arrays(*arguments))
-        if not arguments[0].shape[-1]:
-            reduces = compute in (self._loss, self._entropy)
-            return ready.finish(xp.sum(arguments[0], axis=-1) if reduces else arguments[0])
+        if not rows.shape[-1]:
+            none = ready.finish(xp.sum(arguments[0], axis=-1))
+            if compute == self._loss_and_gradient:
+                return none, ready.finish(arguments[0])
+            return none if compute in (self._loss, self._entropy) else ready.finish(arguments[0])
         with np.errstate(all="ignore"):
             self._refuse(rows, xp)
-            result = ready.finish(compute(*arguments, xp))
-        return result[()] if xp is np and result.ndim == 0 else result
+            result = compute(*arguments, xp)
+        if isinstance(result, tuple):
+            return tuple(_finished(part, ready) for part in result)
+        return _finished(result, ready)
+
+
+def _finished(result: Array, ready: Floating) -> Array:
+    """Return a result in the caller's dtype, one number as a NumPy scalar."""
+    result = ready.finish(result)
+    return result[()] if ready.xp is np and result.ndim == 0 else result
 
 
 def is_traced(x: Array) -> bool:
@@ -246,7 +260,23 @@ def sums_of_others(masses: Array, xp: ModuleType) -> Array:
 
 def excess(p: Array, q: Array, xp: ModuleType) -> Array:
     """Return (sum q) p - q for a distribution p, as p (sum of the other q) - q (sum of the other p)."""
+    if is_plain(p) and is_plain(q) and p.ndim == 2 and np.all(np.count_nonzero(q, axis=-1) <= 1):
+        return _excess_over_labels(p, q)
     return p * sums_of_others(q, xp) - q * sums_of_others(p, xp)
+
+
+def _excess_over_labels(p: Array, q: Array) -> Array:
+    """Return the same where each row of q has one entry at most: only there are the others' sums needed."""
+    label, row = np.argmax(q, axis=-1), np.arange(len(p))
+    total = q[row, label]
+    result = p * total[:, None]
+    others = 1 - p[row, label]
+    sure = np.flatnonzero(others < 0.5)
+    rest = p[sure]
+    rest[np.arange(len(sure)), label[sure]] = 0
+    others[sure] = rest.sum(axis=-1)
+    result[row, label] = -total * others
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,6 +347,9 @@ class NormalisedScores(Member):
         total = xp.sum(q, axis=-1, keepdims=True)
         hit = xp.where(q > 0, scores.slope, xp.zeros_like(q)) * excess(scores.p, q, xp)
         return xp.where(q > 0, hit, total * scores.first)
+
+    def _loss_and_gradient(self, z: Array, q: Array, xp: ModuleType) -> tuple[Array, Array]:
+        return self._loss(z, q, xp), self._loss_gradient(z, q, xp)
 
     def _loss_hessian(self, z: Array, v: Array, q: Array, xp: ModuleType) -> Array:
         scores = self._scores(z, xp)
@@ -445,6 +478,10 @@ class RegularisedArgmax(Member):
     def _loss_gradient(self, z: Array, q: Array, xp: ModuleType) -> Array:
         return excess(self._argmax(z, xp), q, xp)
 
+    def _loss_and_gradient(self, z: Array, q: Array, xp: ModuleType) -> tuple[Array, Array]:
+        p = self._argmax(z, xp)
+        return self._divergence(z, p, q, xp), excess(p, q, xp)
+
     def _loss_hessian(self, z: Array, v: Array, q: Array, xp: ModuleType) -> Array:
         return xp.sum(q, axis=-1, keepdims=True) * self._jvp(z, v, xp)
 
@@ -454,10 +491,17 @@ def divergence(q: Array, p: Array, log_p: Array, epsilon: float, xp: ModuleType)
 
     Here a = 1 + epsilon; at epsilon = 0 these are q log(q/p) - q + p, the terms of KL(q || p). Close to p, with
     t = q/p - 1, the term is p^a ((1+t)^a - 1 - a t) / (a (a - 1)) by its series; elsewhere it is
-    (q (q^e - p^e) / e - p^e (q - p)) / a.
+    (q (q^e - p^e) / e - p^e (q - p)) / a. The cases a = 2 and a = 3/2 have closed forms.
     """
-    nothing, one = xp.zeros_like(p), xp.ones_like(p)
     gap = -excess(p, q, xp)
+    if epsilon == 1:
+        return 0.5 * gap * gap
+    if epsilon == 0.5:
+        root_q, root_p = xp.sqrt(q), xp.sqrt(p)
+        total = root_q + root_p
+        apart = gap / xp.where(total > 0, total, xp.ones_like(total))
+        return apart * apart * (root_q + 0.5 * root_p) / 0.75
+    nothing, one = xp.zeros_like(p), xp.ones_like(p)
     close = (p > 0) & (xp.abs(gap) < 0.25 * p)
     t = xp.where(close, gap / xp.where(p > 0, p, one), nothing)
     series, coefficient = nothing, 0.5

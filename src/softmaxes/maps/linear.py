@@ -129,6 +129,9 @@ class MinShift(Member):
         y, weights = self._lifted(z, xp)
         return self._backward(weights, _SUM._loss_gradient(y, q, xp), xp)
 
+    def _loss_and_gradient(self, z: Array, q: Array, xp: ModuleType) -> tuple[Array, Array]:
+        return self._loss(z, q, xp), self._loss_gradient(z, q, xp)
+
     def _loss_hessian(self, z: Array, v: Array, q: Array, xp: ModuleType) -> Array:
         y, weights = self._lifted(z, xp)
         return self._backward(weights, _SUM._loss_hessian(y, self._forward(weights, v, xp), q, xp), xp)

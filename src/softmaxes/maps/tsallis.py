@@ -31,6 +31,8 @@ from softmaxes.maps.base import Properties, RegularisedArgmax, divergence
 __all__ = ["Entmax", "Sparsemax"]
 
 _MOST_STEPS = 100  # bisection alone needs about 60; Newton about 6
+_SHOWN = 64  # entries of a row that are looked at first
+_AT_ONCE = 1 << 17  # entries that a pass goes over while they are in cache
 
 
 class _Tsallis(RegularisedArgmax):
@@ -62,6 +64,10 @@ class _Tsallis(RegularisedArgmax):
 
     def _gain(self, p: Array, xp: ModuleType) -> tuple[Array, Array]:
         epsilon, nothing = self._epsilon, xp.zeros_like(p)
+        if epsilon == 1:
+            return xp.where(xp.isnan(p), p, xp.astype(p > 0, p.dtype)), nothing
+        if epsilon == 0.5 and is_plain(p):
+            return np.sqrt(p), 0.5 * (p > 0).astype(p.dtype)
         safe = xp.where(p > 0, p, xp.ones_like(p))
         gain, bent = safe ** (1 - epsilon), (1 - epsilon) * safe ** (1 - 2 * epsilon)
         gain, bent = xp.where(p > 0, gain, nothing), xp.where(p > 0, bent, nothing)
@@ -159,6 +165,12 @@ def probabilities(z: Array, epsilon: float, xp: ModuleType) -> Array:
     """Return the rows of alpha-entmax, alpha = 1 + epsilon > 1, in Array API words."""
     z = generic.limit_of_infinities(z, xp)
     d = z - xp.max(z, axis=-1, keepdims=True)
+    p, _ = _powers(d - _threshold(d, epsilon, xp), epsilon, xp)
+    return p if epsilon == 1 else p / xp.sum(p, axis=-1, keepdims=True)
+
+
+def _threshold(d: Array, epsilon: float, xp: ModuleType) -> Array:
+    """Return c, (..., 1), for rows whose maximum is 0."""
     low, high = xp.zeros_like(d[..., :1]), xp.full_like(d[..., :1], (1 - d.shape[-1] ** -epsilon) / epsilon)
 
     def step(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
@@ -167,36 +179,51 @@ def probabilities(z: Array, epsilon: float, xp: ModuleType) -> Array:
         new, settled = _step(state, total, slopes, epsilon, xp)
         return new, xp.all(settled)
 
-    c, _, _ = bridges.iterate(step, (low, low, high), _MOST_STEPS, z)
-    p, _ = _powers(d - c, epsilon, xp)
-    return p if epsilon == 1 else p / xp.sum(p, axis=-1, keepdims=True)
+    c: Array = bridges.iterate(step, (low, low, high), _MOST_STEPS, d)[0]
+    return c
 
 
 def probabilities_of_candidates(z: Array, epsilon: float) -> Array:
-    """Return the same for NumPy rows, searching among the entries within 1 / epsilon of their maximum alone.
+    """Return the same for NumPy rows, with the search confined to entries that can have any probability.
+
+    The threshold of a few entries of a row lies to the left of the whole row's (more entries, larger sum), so it
+    shows what may be forgotten at once: the maxima of the row's residue classes are such entries.
+    """
+    rows = generic.limit_of_infinities(z, np).reshape(-1, z.shape[-1])
+    result = np.zeros_like(rows)
+    step = max(1, _AT_ONCE // max(rows.shape[-1], 1))
+    for start in range(0, len(rows), step):
+        _fill(rows[start : start + step], result[start : start + step], epsilon)
+    return result.reshape(z.shape)
+
+
+def _fill(rows: Array, result: Array, epsilon: float) -> None:
+    """Write the probabilities of a few rows over zeros.
 
     The candidates of all rows lie in one flat array, row after row, and the sums are sums of its segments.
     """
-    rows = generic.limit_of_infinities(z, np).reshape(-1, z.shape[-1])
-    d = rows - rows.max(axis=-1, keepdims=True)
-    row, column = np.nonzero(~(d <= -1 / epsilon))  # a row with NaN keeps all its entries, and stays NaN
-    flat = d[row, column]
-    starts = np.flatnonzero(np.diff(row, prepend=-1))
-    low, high = np.zeros(len(rows), z.dtype), np.full(len(rows), (1 - z.shape[-1] ** -epsilon) / epsilon, z.dtype)
+    n_rows, size = rows.shape
+    whole = size - size % _SHOWN
+    shown = rows[:, :whole].reshape(n_rows, -1, _SHOWN).max(axis=1) if size >= 4 * _SHOWN else rows
+    top = shown.max(axis=-1) if whole == size else np.maximum(shown.max(axis=-1), rows[:, whole:].max(axis=-1))
+    left = _threshold(shown - top[:, None], epsilon, np)[:, 0] if shown is not rows else np.zeros_like(top)
+    bound = np.where(top == -np.inf, np.nan, top + (left - 1 / epsilon))
+    at = np.flatnonzero(~(rows <= bound[:, None]))  # a row without a class, or with NaN, keeps all and becomes NaN
+    row = at // size
+    starts = np.searchsorted(at, np.arange(n_rows) * size)
+    flat = rows.reshape(-1)[at] - top[row]
+    low, high = left, np.full_like(left, (1 - size**-epsilon) / epsilon)
 
     def step(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
         p, slope = _powers(flat - state[0][row], epsilon, np)
-        total, slopes = (np.add.reduceat(x, starts) if len(x) else x for x in (p, slope))
-        new, settled = _step(state, total, slopes, epsilon, np)
+        new, settled = _step(state, np.add.reduceat(p, starts), np.add.reduceat(slope, starts), epsilon, np)
         return new, settled.all()
 
-    c, _, _ = bridges.iterate(step, (low, low, high), _MOST_STEPS, z)
+    c, _, _ = bridges.iterate(step, (low, low, high), _MOST_STEPS, rows)
     p, _ = _powers(flat - c[row], epsilon, np)
-    if epsilon != 1 and len(p):
+    if epsilon != 1:
         p = p / np.add.reduceat(p, starts)[row]
-    result = np.zeros_like(d)
-    result[row, column] = p
-    return result.reshape(z.shape)
+    result.reshape(-1)[at] = p
 
 
 def _powers(x: Array, epsilon: float, xp: ModuleType) -> tuple[Array, Array]:
