@@ -198,17 +198,8 @@ def test_an_interrupted_fit_leaves_the_old_model(monkeypatch: pytest.MonkeyPatch
     assert vars(clf) == before
 
 
-FOLDS = {
-    f"check_sample_weight_equivalence_on_{kind}_data": "folds of repeated rows are not folds of weighted rows"
-    for kind in ("dense", "sparse")
-}
-
-
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-@parametrize_with_checks(
-    [SoftmaxClassifier(), SoftmaxClassifierCV(Cs=[0.1, 1.0], cv=2)],
-    expected_failed_checks=lambda estimator: FOLDS if isinstance(estimator, SoftmaxClassifierCV) else {},
-)
+@parametrize_with_checks([SoftmaxClassifier(), SoftmaxClassifierCV(Cs=[0.1, 1.0], cv=2)])
 def test_scikit_learns_own_checks(estimator, check) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -26,7 +26,7 @@ import numpy as np
 
 from softmaxes import native
 from softmaxes.maps import Member, RegularisedArgmax, Softmax
-from softmaxes.sources.base import Block, Source
+from softmaxes.sources.base import Block, IndexedSource, Source
 from softmaxes.sources.moments import Moments
 from softmaxes.sources.passes import Plan, Workers
 from softmaxes.sources.tiles import Scratch, tile_features, tile_logits
@@ -34,6 +34,10 @@ from softmaxes.sources.tiles import Scratch, tile_features, tile_logits
 Precision = Literal["single", "double"]
 
 _DTYPES: dict[str, Any] = {"single": np.float32, "double": np.float64}
+
+MOMENT_ROWS = 20_000
+MOMENT_ROWS_PER_FEATURE = 30
+"""Rows from which second moments are taken for a preconditioner: the larger of the two."""
 
 _OFFSET_LIMIT = 32.0
 """Means above this many standard deviations are subtracted from each tile before the product, not after it."""
@@ -166,7 +170,7 @@ class Objective:
         self.n_features = source.n_features
         self.n_outputs = 1 if n_classes == 2 and self.loss.shift_invariant else n_classes
         self.plan = Plan.of(source, n_classes)
-        self.passes = 0
+        self.passes = 0.0
         deviation = self.moments.deviation
         self.scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
         # Without an intercept nothing can absorb a shift, so the features are only scaled.
@@ -226,7 +230,9 @@ class Objective:
         total = self.moments.total
         loss = sums.loss / total
         gradient = np.empty_like(theta)
-        gradient[:, :-1] = sums.products - np.multiply.outer(sums.residuals, model.unshifted)
+        gradient[:, :-1] = sums.products
+        for k, residual in enumerate(sums.residuals):  # one row at a time: with many features no copy of all
+            gradient[k, :-1] -= residual * model.unshifted
         gradient[:, :-1] *= self.scale / total
         gradient[:, -1] = sums.residuals / total if self.fit_intercept else 0.0
         weights = theta[:, :-1] * self.scale
@@ -271,10 +277,15 @@ class Objective:
         return matrix
 
     def second_moment(self) -> np.ndarray:
-        """Return the mean of x̃ x̃ᵀ over standardised features, (d, d), in one pass."""
-        self.passes += 1
-        sums = self.workers.fold(self.source, self.plan, lambda: _SecondMomentSums(self))
-        return sums.products * np.multiply.outer(self.scale, self.scale) / self.moments.total
+        """Return the mean of x̃ x̃ᵀ over standardised features, (d, d), from enough rows to know it."""
+        source: Source = self.source
+        rows = max(MOMENT_ROWS, MOMENT_ROWS_PER_FEATURE * self.n_features)
+        if isinstance(source, IndexedSource) and source.n_rows >= 2 * rows:
+            source = source.every(source.n_rows // rows)
+        self.passes += source.n_rows / self.source.n_rows
+        plan = Plan.of(source, self.n_classes, self.n_features**2)
+        sums = self.workers.fold(source, plan, lambda: _SecondMomentSums(self))
+        return sums.products * np.multiply.outer(self.scale, self.scale) / sums.total
 
     def model(self, theta: np.ndarray, precision: Precision) -> _Model:
         """Return θ as the tiles need it."""
@@ -306,7 +317,9 @@ class _GradientSums:
         self.objective = objective
         self.model = model
         self.loss = 0.0
-        self.products = np.zeros((objective.n_outputs, objective.n_features))
+        shape = (objective.n_outputs, objective.n_features)
+        # Products of sparse features come feature by feature: sums in the same order in memory.
+        self.products = np.zeros(shape[::-1]).T if objective.source.is_sparse else np.zeros(shape)
         self.residuals = np.zeros(objective.n_outputs)
 
     def add(self, block: Block) -> None:
@@ -405,6 +418,7 @@ class _SecondMomentSums:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self.products = np.zeros((objective.n_features, objective.n_features))
+        self.total = 0.0
 
     def add(self, block: Block) -> None:
         features = block.features
@@ -412,7 +426,9 @@ class _SecondMomentSums:
         tile = (dense - self.objective.shift.astype(dense.dtype)).astype(np.float32)
         weighted = tile if block.weights is None else tile * block.weights[:, None].astype(np.float32)
         self.products += tile.T @ weighted
+        self.total += len(block) if block.weights is None else float(block.weights.sum())
 
     def merge(self, later: _SecondMomentSums) -> _SecondMomentSums:
         self.products += later.products
+        self.total += later.total
         return self

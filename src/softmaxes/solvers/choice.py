@@ -18,6 +18,9 @@ DENSE_SIZE = 1500
 DENSE_WORK = 2e10
 """The most operations that a Hessian may take: under a second on one core."""
 
+TINY_WORK = 1e7
+"""A Hessian of at most so many operations is no cost, and the optimum is found to the last digits."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -34,8 +37,9 @@ def choose(objective: Objective) -> Choice:
     size = objective.n_outputs * (objective.n_features + 1)
     few = size <= DENSE_SIZE and objective.source.n_rows * size**2 <= DENSE_WORK
     if few and isinstance(objective.loss, SoftmaxLoss):
+        tiny = objective.source.n_rows * size**2 <= TINY_WORK
         return Choice(
-            LBFGS(preconditioner="dense", refresh=(4, 9, 18, 36, 72)),
+            LBFGS(preconditioner="dense", refresh=(10, 24, 48), polish=2 if tiny else 0),
             f"{size} parameters are few enough to factor the Hessian itself now and then",
         )
     if objective.source.is_sparse or objective.n_features > KRONECKER_FEATURES:

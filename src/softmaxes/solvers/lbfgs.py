@@ -23,7 +23,9 @@ class LBFGS(Solver):
     """Preconditioned L-BFGS: float32 products while they help, then float64.
 
     history: pairs of steps and gradient differences kept. preconditioner: "kronecker" (n_features up to one or two
-    thousand) or "diagonal". refresh: iterations after which the preconditioner is renewed at the current point.
+    thousand), "diagonal", or "dense" (few parameters). refresh: iterations after which the preconditioner is renewed at
+    the current point. polish: further steps once the tolerance is reached, each with a new preconditioner: with
+    "dense" they are Newton steps, and double the digits.
     """
 
     name: ClassVar[str] = "lbfgs"
@@ -32,14 +34,15 @@ class LBFGS(Solver):
     history: int = 10
     preconditioner: str = "kronecker"
     refresh: tuple[int, ...] = (5, 20)
+    polish: int = 0
 
     def minimise(
         self, objective: Objective, start: np.ndarray, certifier: Certifier, stopping: Stopping, record: Record
     ) -> Solution:
         """Return the best θ found: see `Solver.minimise`."""
         run = _Run(self, objective, certifier, stopping, record)
-        theta = run.descend(start, "single")
-        theta = run.descend(theta, "double")
+        run.descend(start, "single")
+        run.descend(run.evaluation.theta, "double")
         evaluation = run.evaluation
         return Solution(
             evaluation, certifier.optimality(evaluation, run.decrement, stopping.tol), run.iteration, run.reason
@@ -64,7 +67,7 @@ class _Run:
         self.reason = ""
         self.evaluation: Evaluation
 
-    def descend(self, theta: np.ndarray, precision: Precision) -> np.ndarray:
+    def descend(self, theta: np.ndarray, precision: Precision) -> None:
         """Iterate from theta until the tolerance is reached, iterations run out, or rounding has the upper hand."""
         current = self.objective.evaluate(theta, precision)
         if self.iteration == 0:
@@ -75,6 +78,9 @@ class _Run:
             self.record.add(current, bound)
             if relative_bound(bound, current.value) <= self.stopping.tol:
                 self.reason = "the tolerance is reached"
+                if precision == "double":
+                    self._polish(current)
+                    return
             elif self.iteration >= self.stopping.max_iter:
                 self.reason = f"max_iter={self.stopping.max_iter} iterations were made"
             elif precision == "single" and self.decrement <= 2 * SINGLE_RESOLUTION * current.value:
@@ -88,7 +94,19 @@ class _Run:
                     continue
                 self.reason = "rounding allows no further progress"
             self.evaluation = current
-            return current.theta
+            return
+
+    def _polish(self, current: Evaluation) -> None:
+        """Take the further steps, each unless it leads nowhere."""
+        self.evaluation = current
+        for _ in range(self.solver.polish):
+            self.memory.clear()
+            self.metric.refresh(self.evaluation.theta)
+            following = self._step(self.evaluation, "double")
+            if following is None:
+                return
+            self.evaluation = following
+            self.record.add(following, self.certifier.bound(following))
 
     def _step(self, current: Evaluation, precision: Precision) -> Evaluation | None:
         """Return the next iterate; None if neither the quasi-Newton nor the preconditioned direction leads down."""
@@ -135,18 +153,23 @@ def direction_of(
     gradient: np.ndarray, memory: deque[tuple[np.ndarray, np.ndarray]], metric: Preconditioner
 ) -> np.ndarray:
     """Return -B g by the two-loop recursion, B starting from the preconditioner."""
-    q = gradient.copy()
+    from scipy.linalg.blas import daxpy
+
+    q = gradient.copy()  # vectors can be far larger than a cache: nothing is made that is not kept
+    flat = q.ravel()
     applied = []
     for step, change in reversed(memory):
         rho = 1.0 / float(np.vdot(step, change))
         alpha = rho * float(np.vdot(step, q))
-        q -= alpha * change
+        daxpy(change.ravel(), flat, a=-alpha)
         applied.append((rho, alpha))
     r = metric.solve(q)
     if memory:
         step, change = memory[-1]
         r *= float(np.vdot(step, change)) / float(np.vdot(change, metric.solve(change)))
+    flat = r.ravel()
     for (step, change), (rho, alpha) in zip(memory, reversed(applied), strict=True):
         beta = rho * float(np.vdot(change, r))
-        r += (alpha - beta) * step
-    return -r
+        daxpy(step.ravel(), flat, a=alpha - beta)
+    r *= -1
+    return r

@@ -55,3 +55,11 @@ class Arrays(IndexedSource):
             None if self.targets is None else self.targets[rows],
             None if self.weights is None else self.weights[rows],
         )
+
+    def every(self, stride: int) -> Arrays:
+        """Return rows 0, stride, 2 stride, ... as a new source; views, nothing is copied."""
+        return Arrays(
+            self.features[::stride],
+            None if self.targets is None else self.targets[::stride],
+            None if self.weights is None else self.weights[::stride],
+        )

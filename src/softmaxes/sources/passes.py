@@ -33,6 +33,9 @@ PART_BYTES = 1 << 26
 """What the sums of all parts together may occupy in float64."""
 
 
+SPARSE_LOGITS = 1 << 22
+"""The most logits in a tile of sparse rows."""
+
 SHARED_VALUES = 1 << 20
 """A pass over fewer features and logits than this takes about a millisecond: threads would cost more than they save."""
 
@@ -69,8 +72,8 @@ class Plan:
         n_rows, n_features = source.n_rows, source.n_features
         width = n_classes if source.is_sparse else n_features + n_classes
         tile_rows = min(max(TILE_BYTES // (4 * width), 256), 8192) // 64 * 64
-        if source.is_sparse:  # a tile's gradient is as large as the model: few, larger tiles
-            tile_rows = max(tile_rows, 2048)
+        if source.is_sparse:  # a tile's gradient is as large as the model: few tiles, of 16 MB of logits
+            tile_rows = max(2048, min(SPARSE_LOGITS // n_classes, -(-n_rows // 4)))
         tiles = max(1, -(-n_rows // tile_rows))
         parts = max(1, min(MOST_PARTS, PART_BYTES // (8 * (sum_size or n_features * n_classes) + 1)))
         return cls(n_rows, tile_rows, -(-tiles // min(tiles, parts)), n_rows * width > SHARED_VALUES)

@@ -64,3 +64,11 @@ class Sparse(IndexedSource):
             None if self.targets is None else self.targets[rows],
             None if self.weights is None else self.weights[rows],
         )
+
+    def every(self, stride: int) -> Sparse:
+        """Return rows 0, stride, 2 stride, ... as a new source."""
+        return Sparse(
+            self.features[::stride],
+            None if self.targets is None else self.targets[::stride],
+            None if self.weights is None else self.weights[::stride],
+        )
