@@ -457,6 +457,21 @@ def test_an_unreadable_file(here, capsys, monkeypatch):
     assert "t.csv can't be read: Permission denied" in capsys.readouterr().err
 
 
+def test_a_pipe_is_no_table(here, capsys):
+    os.mkfifo("t.csv")
+    assert "t.csv is a pipe or a device; a table is read more than once" in refused(
+        ["fit", "t.csv", "--target", "y"], capsys, here
+    )
+
+
+def test_a_report_without_its_packages_is_refused_before_the_work(house, here, capsys, monkeypatch):
+    monkeypatch.setattr("softmaxes.cli.judging.find_spec", lambda package: None if package == "altair" else True)
+    arguments = ["fit", str(house / "trees.csv"), "--target", "kind", "--report", "r.html"]
+    assert "a report needs altair, not installed here: pip install 'softmaxes[report]'" in refused(
+        arguments, capsys, here
+    )
+
+
 def test_a_full_disk_keeps_the_old_model(house, here, capsys, monkeypatch):
     Path("m").write_bytes(b"old")
 
@@ -493,16 +508,16 @@ def writing_end(path, process):
     raise AssertionError(process.communicate()[1])
 
 
-def test_control_c_is_quiet_and_clean(here):
-    os.mkfifo("pipe.csv")
-    process = command("fit", "pipe.csv", "--target", "y", "--model", "m")
-    pipe = writing_end("pipe.csv", process)
+def test_control_c_is_quiet_and_clean(house, here):
+    os.mkfifo("m")
+    process = command("predict", "m", str(house / "new.csv"), "--output", "p.csv")
+    pipe = writing_end("m", process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     os.close(pipe)
     assert process.returncode == 130
-    assert err.strip() == "softmaxes: interrupted; nothing was written"
-    assert os.listdir(here) == ["pipe.csv"]
+    assert err.strip() == "softmaxes: interrupted"
+    assert os.listdir(here) == ["m"]
 
 
 def test_a_reader_that_leaves_is_no_error(house):

@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
             f"this command needs the package {package}, which is not installed: pip install 'softmaxes[{extra}]'"
         )
     except KeyboardInterrupt:
-        fail("interrupted; nothing was written")
+        fail("interrupted")
         return 130
     except BrokenPipeError:
         # The reader is gone; without this, Python would complain once more when it closes the stream.

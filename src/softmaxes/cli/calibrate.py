@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from softmaxes import persistence
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable
-from softmaxes.report import Judged, training_of
 from softmaxes.tables import Table, TableModel, open_table, read_targets
 
 from .console import progress, say, table
@@ -68,6 +67,8 @@ def calibrate(
     encoding
         The character set of a CSV, such as utf-8 or latin-1, if the guess is wrong.
     """
+    from softmaxes.report import Judged
+
     output = output or model
     check_writable(output)
     fitted = load_model(model)
@@ -116,4 +117,6 @@ def calibration_of(method: Method, logits: NDArray[Any], codes: NDArray[np.int64
 
 def described(model: TableModel) -> str:
     """Return what a model's calibration is, in words."""
+    from softmaxes.report import training_of
+
     return training_of(model).calibration or "none"

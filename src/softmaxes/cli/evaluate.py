@@ -7,12 +7,10 @@ from pathlib import Path
 
 from softmaxes import persistence
 from softmaxes.errors import UserError
-from softmaxes.files import check_writable
-from softmaxes.report import evidence_of, training_of
 from softmaxes.tables import TableModel, open_table
 
 from .console import say
-from .judging import judge, show_scores, write_report
+from .judging import check_report, judge, show_scores, write_report
 
 __all__ = ["evaluate", "load_model"]
 
@@ -60,8 +58,9 @@ def evaluate(
     encoding
         The character set of a CSV, such as utf-8 or latin-1, if the guess is wrong.
     """
-    if report is not None:
-        check_writable(report)
+    from softmaxes.report import evidence_of, training_of
+
+    check_report(report)
     fitted = load_model(model)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
     judged = judge(fitted, opened, target or fitted.recipe.target or "", ignore_extra=ignore_extra)

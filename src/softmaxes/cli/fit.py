@@ -12,12 +12,11 @@ from cyclopts import Parameter
 from softmaxes import persistence
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable
-from softmaxes.report import evidence_of, training_of
 from softmaxes.tables import TableModel, open_table
 
 from .calibrate import Method, calibration_of, described
 from .console import note, say, spinner, table
-from .judging import judge, show_scores, write_report
+from .judging import check_report, judge, show_scores, write_report
 from .training import Training, listed, out_of_fold_logits
 
 __all__ = ["fit"]
@@ -97,12 +96,12 @@ def fit(
         How many threads to use. [default: all that help] The model does not depend on it.
     """
     from softmaxes.classifier import SoftmaxClassifier
+    from softmaxes.report import evidence_of, training_of
 
     began = time.perf_counter()
     model = model or Path(f"{data.resolve().stem}.softmaxes")
     check_writable(model)
-    if report is not None:
-        check_writable(report)
+    check_report(report)
     check_settings(C, map, l1_ratio)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
     tested = None if test is None else open_table(test, delimiter=delimiter, encoding=encoding)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmaxes.files import replacing
-from softmaxes.report import Evidence, Judged, render
-from softmaxes.report.evidence import Score
+from softmaxes.errors import UserError
+from softmaxes.files import check_writable, replacing
 from softmaxes.tables import Table, TableModel, read_targets
 
 from .console import progress, table
 
-__all__ = ["SHOWN", "judge", "show_scores", "write_report"]
+if TYPE_CHECKING:  # the report is imported by the functions that make one: other commands should not wait for it
+    from softmaxes.report import Evidence, Judged
+    from softmaxes.report.evidence import Score
+
+__all__ = ["SHOWN", "check_report", "judge", "show_scores", "write_report"]
 
 # Shown in the terminal; the report and --json have more.
 SHOWN = {
@@ -34,6 +39,8 @@ def judge(
     ignore_extra: bool = False,
 ) -> Judged:
     """Return the state of a model's scores on a table, or on its rows where `keep` is True, in one pass."""
+    from softmaxes.report import Judged
+
     opened.require(target, "the class")
     model.recipe.check_columns(opened, ignore_extra=ignore_extra or target != model.recipe.target)
     _, codes = read_targets(opened, target, model.labels)
@@ -72,8 +79,20 @@ def number(value: float | None) -> str:
     return "inf" if value is None else f"{value:.4f}"
 
 
+def check_report(path: Path | None) -> None:
+    """Raise UserError, before the long work, unless a report can be written there; None asks for no report."""
+    if path is None:
+        return
+    absent = [package for package in ("altair", "vl_convert", "jinja2") if find_spec(package) is None]
+    if absent:
+        raise UserError(f"a report needs {' and '.join(absent)}, not installed here: pip install 'softmaxes[report]'")
+    check_writable(path)
+
+
 def write_report(evidence: Evidence, path: Path) -> None:
     """Write the report as one HTML file."""
+    from softmaxes.report import render
+
     page = render(evidence)
     with replacing(path) as file:
         file.write(page.encode())

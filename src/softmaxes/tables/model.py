@@ -50,6 +50,17 @@ class TableModel:
         Applied to the classifier's logits, or None.
     facts
         What should be remembered of the training: plain data for JSON.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from softmaxes.classifier import SoftmaxClassifier
+    >>> from softmaxes.tables import Recipe, TableModel, as_table, profile
+    >>> trees = as_table(pa.table({"height": [3.0, None, 25.0, 30.0], "bark": ["grey", "grey", "brown", "brown"]}))
+    >>> recipe = Recipe.of(profile(trees))
+    >>> model = TableModel(SoftmaxClassifier().fit(recipe.matrix(trees), ["birch", "birch", "oak", "oak"]), recipe)
+    >>> model.predict(pa.table({"height": [28.0, 4.0], "bark": ["brown", None]})).tolist()
+    ['oak', 'birch']
     """
 
     classifier: Classifier

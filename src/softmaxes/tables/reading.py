@@ -155,6 +155,8 @@ def open_table(path: str | Path, *, delimiter: str | None = None, encoding: str 
     files = []
     columns: tuple[str, ...] = ()
     for part in parts:
+        if not part.is_file():
+            raise UserError(f"{part} is a pipe or a device; a table is read more than once: write it to a file first")
         form, dialect = sniff(part, delimiter=delimiter, encoding=encoding)
         names = column_names(part, form, dialect)
         if columns and set(names) != set(columns):
