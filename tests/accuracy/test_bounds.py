@@ -29,8 +29,6 @@ def test_the_promise_is_kept(case, dtype):
     row = case.row(dtype)
     exact = exactly(case, dtype)
     for function in certify.FUNCTIONS:
-        if function == "logsumexp" and not case.well_conditioned:
-            continue
         error = largest_ulp_error(getattr(softmaxes, function)(row), exact, function)
         bound = contracts.promised_ulp(function, FLOATING.get(dtype, dtype))
         assert error <= bound, f"{function}: {error:.3f} ULP, promised are {bound}"
@@ -60,6 +58,4 @@ def test_every_width_keeps_the_promise(width, dtype):
         for function in certify.FUNCTIONS:
             error = largest_ulp_error(getattr(softmaxes, function)(row), exact, function)
             bound = contracts.promised_ulp(function, dtype)
-            if function == "logsumexp" and -np.log(width) <= row.max() <= 0:
-                continue
             assert error <= bound, f"{function}, scale {scale}, offset {offset}: {error:.3f} ULP, promised are {bound}"

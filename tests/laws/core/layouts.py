@@ -161,6 +161,8 @@ def an_axis_must_exist_once(core, function):
     for axis in (2, -3, (0, 2)):
         refuses(lambda axis=axis: core.named(function)(x, axis=axis), np.exceptions.AxisError)
     refuses(lambda: core.named(function)(x, axis=(0, 0)), ValueError)
+    for axis in (0.0, "0"):
+        refuses(lambda axis=axis: core.named(function)(x, axis=axis), TypeError, "axis")
 
 
 @law(("logsumexp",))
