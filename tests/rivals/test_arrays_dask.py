@@ -1,0 +1,36 @@
+"""dask arrays go through every member lazily, chunked along the rows or along the classes.
+
+dask is no dependency of the tests: `python -m pytest tests/rivals` runs this where it is installed.
+"""
+
+import numpy as np
+import pytest
+
+da = pytest.importorskip("dask.array")
+
+import softmaxes as sm  # noqa: E402
+from softmaxes.maps import FAMILY  # noqa: E402
+
+# A chunk is computed later, outside the calls that expect infinities in differences.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+
+
+@pytest.mark.parametrize("chunks", [(2, 8), (6, 4), (2, 3)], ids=str)
+@pytest.mark.parametrize("m", FAMILY, ids=repr)
+def test_members(m, chunks):
+    low, _ = m.properties().domain
+    z = np.random.default_rng(0).uniform(max(low + 0.1, -2.0), 2.0, (6, 8))
+    lazy = da.from_array(z, chunks=chunks)
+    for got, expected in ((m(lazy), m(z)), (m.entropy(lazy), m.entropy(z)), (m.vjp(lazy, lazy), m.vjp(z, z))):
+        assert isinstance(got, da.Array)
+        assert np.allclose(got.compute(), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("chunks", [(2, 8), (6, 4)], ids=str)
+def test_cross_entropy(chunks):
+    rng = np.random.default_rng(1)
+    z, y = rng.normal(size=(6, 8)), rng.integers(0, 8, 6)
+    value, gradient = sm.cross_entropy_and_gradient(da.from_array(z, chunks=chunks), da.from_array(y, chunks=2))
+    expected = sm.cross_entropy_and_gradient(z, y)
+    assert np.allclose(value.compute(), expected[0], rtol=1e-14)
+    assert np.allclose(gradient.compute(), expected[1], rtol=1e-12, atol=1e-16)
