@@ -264,6 +264,12 @@ BAD_TRAINING = {
     "no columns left": (None, None, "flowers.csv --target y --ignore x --ignore c", "no column is left to learn from"),
     "C is zero": (None, None, "flowers.csv --target y --C 0", "--C is 0; a number above 0"),
     "C is a word": (None, None, "flowers.csv --target y --C much", "much"),
+    "no threads": (None, None, "flowers.csv --target y --threads 0", "--threads is 0; a whole number of at least 1"),
+    "negative seed": (None, None, "flowers.csv --target y --seed -1", "--seed is -1; a whole number of at least 0"),
+    "two delimiters": (None, None, "flowers.csv --target y --delimiter ';;'", "the delimiter is ';;'; one character"),
+    "another encoding": (None, None, "flowers.csv --target y --encoding utf-16", "flowers.csv"),
+    "yet another encoding": (None, None, "flowers.csv --target y --encoding utf-32", "flowers.csv"),
+    "a strange encoding": (None, None, "flowers.csv --target y --encoding idna", "flowers.csv"),
     "unknown map": (
         None,
         None,
@@ -549,6 +555,14 @@ def test_without_the_packages_of_the_command_line(package):
     assert done.stderr.strip().endswith(
         f"{package}, which is not installed: pip install 'softmaxes[{EXTRAS[package]}]'"
     )
+
+
+def test_an_instruction_set_that_cannot_run_is_one_message():
+    process = command("info", env={**os.environ, "SOFTMAXES_ISA": "pdp11"})
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith("softmaxes: SOFTMAXES_ISA='pdp11' cannot run here")
+    assert len(err.splitlines()) == 1
 
 
 def test_the_table_of_extras_agrees_with_the_package():

@@ -63,6 +63,10 @@ def run(arguments: Sequence[str]) -> int:
         return fail(
             f"this command needs the package {package}, which is not installed: pip install 'softmaxes[{extra}]'"
         )
+    except ImportError as error:
+        if "SOFTMAXES_ISA" not in str(error):
+            raise
+        return fail(str(error))
     except KeyboardInterrupt:
         fail("interrupted")
         return 130

@@ -102,7 +102,7 @@ def fit(
     model = model or Path(f"{data.resolve().stem}.softmaxes")
     check_writable(model)
     check_report(report)
-    check_settings(C, map, l1_ratio)
+    check_settings(C, map, l1_ratio, seed, threads)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
     tested = None if test is None else open_table(test, delimiter=delimiter, encoding=encoding)
     if holdout is None:
@@ -155,13 +155,17 @@ def fit(
     say(f"\n{time.perf_counter() - began:.1f} seconds; saved {wrote}")
 
 
-def check_settings(C: float, map: str, l1_ratio: float) -> None:
+def check_settings(C: float, map: str, l1_ratio: float, seed: int, threads: int | None) -> None:
     from softmaxes.maps import member
 
     if not C > 0:
         raise UserError(f"--C is {C:g}; a number above 0 is needed (inf for no penalty)")
     if not 0 <= l1_ratio <= 1:
         raise UserError(f"--l1-ratio is {l1_ratio:g}; a number from 0 to 1 is needed")
+    if seed < 0:
+        raise UserError(f"--seed is {seed}; a whole number of at least 0 is needed")
+    if threads is not None and threads < 1:
+        raise UserError(f"--threads is {threads}; a whole number of at least 1 is needed")
     try:
         member(map)
     except ValueError as error:

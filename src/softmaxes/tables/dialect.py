@@ -65,6 +65,9 @@ def sniff(path: Path, *, delimiter: str | None = None, encoding: str | None = No
     UserError
         If the file is empty, can't be opened, or isn't a table.
     """
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter)
+    if delimiter is not None and len(delimiter) != 1:
+        raise UserError(f"the delimiter is {delimiter!r}; one character is needed, or tab")
     sample = first_bytes(path)
     if not sample:
         raise UserError(f"{path} is empty: a table needs a header line and at least one row")
@@ -112,6 +115,8 @@ def decode(sample: bytes, encoding: str, path: Path) -> str:
         return sample.decode(encoding, errors="ignore").removeprefix("\ufeff")
     except LookupError as error:
         raise UserError(f"{path}: there is no character set called {encoding!r}; try utf-8 or latin-1") from error
+    except UnicodeError as error:
+        raise UserError(f"{path} is not in {encoding}: {error}") from error
 
 
 def is_junk(text: str) -> bool:

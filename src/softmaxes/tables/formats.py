@@ -67,7 +67,7 @@ def csv_header(path: Path, dialect: Dialect) -> tuple[list[str], int]:
             header = next(csv.reader(dropwhile(str.isspace, file), delimiter=dialect.delimiter))
     except StopIteration:
         raise UserError(f"{path} is empty: a table needs a header line and at least one row") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeError, csv.Error) as error:
         raise UserError(f"{path}: the header can't be read ({error}); is this a CSV file?") from error
     return header, blank
 
@@ -207,7 +207,7 @@ def explained(path: Path, ragged: Sequence[Any] = (), place: str = "") -> Iterat
         # Of its own accord pyarrow, too, raises OSError, for contents that make no sense; then there is no number.
         what = "is truncated or damaged" if error.errno is None else "can't be read"
         raise UserError(f"{path}{place} {what}: {error.strerror or first_line(error)}") from error
-    except (pa.ArrowException, EOFError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, EOFError, UnicodeError) as error:
         raise UserError(f"{path}{place} is truncated or damaged: {first_line(error)}") from error
 
 
