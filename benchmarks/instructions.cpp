@@ -22,8 +22,8 @@ std::vector<T> logits(std::int64_t n) {
     return x;
 }
 
-template <class T, class Rows, class Losses>
-void run(const char* operation, std::int64_t columns, std::int64_t rows, int times, Rows rows_of, Losses losses_of) {
+template <class T, class RowsOf, class LossesOf>
+void run(const char* operation, std::int64_t columns, std::int64_t rows, int times, RowsOf rows_of, LossesOf losses_of) {
     const auto x = logits<T>(rows * columns);
     std::vector<T> out(x.size());
     const std::int64_t size = columns < 8192 ? 8192 : columns + 64;
@@ -34,13 +34,18 @@ void run(const char* operation, std::int64_t columns, std::int64_t rows, int tim
     const auto which = !std::strcmp(operation, "softmax")       ? Operation::softmax
                        : !std::strcmp(operation, "log_softmax") ? Operation::log_softmax
                                                                 : Operation::logsumexp;
+    const softmaxes::Losses<T> losses_job{.x = x.data(), .x_stride = columns, .target = target.data(),
+                                          .losses = losses.data(), .gradient = out.data(), .gradient_stride = columns,
+                                          .row_scale = nullptr, .rows = rows, .columns = columns, .scratch = scratch,
+                                          .scratch_size = size};
+    const softmaxes::Rows<T> rows_job{.x = x.data(), .x_stride = columns, .out = out.data(),
+                                      .out_stride = which == Operation::logsumexp ? 1 : columns, .rows = rows,
+                                      .columns = columns, .beta_high = 1.0, .beta_low = 0.0, .operation = which,
+                                      .empty = softmaxes::Empty::nan, .scratch = scratch, .scratch_size = size};
+    const bool with_gradient = !std::strcmp(operation, "cross_entropy_and_gradient");
     for (int i = 0; i < times; ++i) {
-        if (!std::strcmp(operation, "cross_entropy_and_gradient"))
-            losses_of({x.data(), columns, target.data(), losses.data(), out.data(), columns, nullptr, rows, columns,
-                       false, scratch, size});
-        else
-            rows_of({x.data(), columns, out.data(), which == Operation::logsumexp ? 1 : columns, rows, columns, 1.0,
-                     0.0, which, softmaxes::Empty::nan, false, scratch, size});
+        if (with_gradient) losses_of(losses_job);
+        else rows_of(rows_job);
     }
     std::free(scratch);
 }
