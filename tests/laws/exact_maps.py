@@ -45,6 +45,8 @@ def _sparsemax(z):
 def _entmax(alpha):
     """By Newton's method on the convex falling sum, from the left end of tau in [(a-1) max z - 1, ...]."""
     e = mpf(alpha) - 1
+    if e == 0:
+        return _softmax(1)
 
     def probabilities(z):
         y = [e * x for x in z]

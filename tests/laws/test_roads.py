@@ -211,3 +211,37 @@ def test_large_logits_do_not_overflow():
     assert np.allclose(sm.Linear()([[1e308, 1e308, 1e308]]), 1 / 3, rtol=1e-15)
     assert np.allclose(sm.Generalized.double_exponential()([800.0, 1.0]), [1.0, 0.0])
     assert np.allclose(sm.Generalized.softplus()([-800.0, -801.0]), sm.softmax([-800.0, -801.0]), rtol=1e-13)
+
+
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("width", [9, 1000])
+def test_a_row_gets_the_same_bits_in_any_company(alpha, width):
+    """However many rows are searched together, each ends where it ends alone."""
+    z = np.random.default_rng(10).normal(size=(40, width)) * np.geomspace(0.01, 30, 40)[:, None]
+    whole = sm.Entmax(alpha)(z)
+    assert np.array_equal(whole, np.concatenate([sm.Entmax(alpha)(row[None]) for row in z]))
+    assert np.array_equal(whole[::-1], sm.Entmax(alpha)(z[::-1]))
+
+
+def test_the_limits_of_temperature_have_derivatives_too():
+    z, u, v = np.random.default_rng(11).normal(size=(3, 4, 5))
+    for m in (
+        sm.Softmax(temperature=0.0),
+        sm.Softmax(temperature=np.inf),
+        sm.Softmax(base=1.0),
+        sm.Softmax(base=np.inf),
+    ):
+        for got in (m.jvp(z, v), m.vjp(z, u), m.second_derivative(z, u, v), m.entropy_gradient(z)):
+            assert np.all(got == 0), m
+        assert np.allclose(m(z).sum(-1), 1) and not np.isnan(m.entropy(z)).any()
+        labels = z.argmax(-1)
+        value, gradient = m.loss_and_gradient(z, labels)
+        assert not np.isnan(value).any() and np.all(gradient == 0)
+    assert np.array_equal(sm.Softmax(temperature=0.0)(z), sm.Hardmax()(z))
+
+
+def test_a_base_is_a_temperature():
+    z, v = np.random.default_rng(12).normal(size=(2, 4, 5))
+    ten, same = sm.Softmax(base=10.0), sm.Softmax(temperature=1 / np.log(10))
+    assert np.allclose(ten(z), same(z), rtol=1e-14) and np.allclose(ten.jvp(z, v), same.jvp(z, v), rtol=1e-12)
+    assert repr(ten) == "Softmax(temperature=1.0, base=10.0)"

@@ -176,10 +176,10 @@ def _threshold(d: Array, epsilon: float, xp: ModuleType) -> Array:
     def step(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
         p, slope = _powers(d - state[0], epsilon, xp)
         total, slopes = xp.sum(p, axis=-1, keepdims=True), xp.sum(slope, axis=-1, keepdims=True)
-        new, settled = _step(state, total, slopes, epsilon, xp)
-        return new, xp.all(settled)
+        state = _step(state, total, slopes, epsilon, xp)
+        return state, xp.all(state[3])
 
-    c: Array = bridges.iterate(step, (low, low, high), _MOST_STEPS, d)[0]
+    c: Array = bridges.iterate(step, (low, low, high, low < 0), _MOST_STEPS, d)[0]
     return c
 
 
@@ -216,10 +216,10 @@ def _fill(rows: Array, result: Array, epsilon: float) -> None:
 
     def step(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
         p, slope = _powers(flat - state[0][row], epsilon, np)
-        new, settled = _step(state, np.add.reduceat(p, starts), np.add.reduceat(slope, starts), epsilon, np)
-        return new, settled.all()
+        state = _step(state, np.add.reduceat(p, starts), np.add.reduceat(slope, starts), epsilon, np)
+        return state, state[3].all()
 
-    c, _, _ = bridges.iterate(step, (low, low, high), _MOST_STEPS, rows)
+    c = bridges.iterate(step, (low, low, high, np.zeros(n_rows, dtype=bool)), _MOST_STEPS, rows)[0]
     p, _ = _powers(flat - c[row], epsilon, np)
     if epsilon != 1:
         p = p / np.add.reduceat(p, starts)[row]
@@ -241,15 +241,13 @@ def _powers(x: Array, epsilon: float, xp: ModuleType) -> tuple[Array, Array]:
     return xp.where(kept, p, nothing), xp.where(kept, p / root, nothing)
 
 
-def _step(
-    state: tuple[Array, ...], total: Array, slopes: Array, epsilon: float, xp: ModuleType
-) -> tuple[tuple[Array, ...], Array]:
-    """Return the next (c, low, high) and which rows are settled.
+def _step(state: tuple[Array, ...], total: Array, slopes: Array, epsilon: float, xp: ModuleType) -> tuple[Array, ...]:
+    """Return the next (c, low, high, settled).
 
-    It is Newton's step, or the middle of the bracket where that step leaves it. A row is settled when the step stays
-    where it is or leads back to an end of the bracket.
+    c takes Newton's step, or goes to the middle of the bracket where that step leaves it. A row is settled when the
+    step stays where it is or leads back to an end of the bracket; then it rests, so that no row depends on others.
     """
-    c, low, high = state
+    c, low, high, settled = state
     low = xp.where(total >= 1, c, low)
     high = xp.where(total <= 1, c, high)
     if epsilon == 1:
@@ -258,5 +256,5 @@ def _step(
         rise = -total * xp.expm1(-epsilon * xp.log(total)) / (epsilon * slopes)
     new = c + rise
     outside = (new < low) | (new > high)
-    new = xp.where(outside, 0.5 * (low + high), new)
-    return (new, low, high), (new == c) | (new == low) | (new == high) | xp.isnan(new)
+    new = xp.where(settled, c, xp.where(outside, 0.5 * (low + high), new))
+    return new, low, high, settled | (new == c) | (new == low) | (new == high) | xp.isnan(new)
