@@ -14,7 +14,7 @@ from sklearn.datasets import load_iris
 
 from softmaxes.maps import FAMILY, Hardmax, MinShift, RegularisedArgmax, member
 from softmaxes.objective import Evaluation, MemberLoss, Objective, SoftmaxLoss
-from softmaxes.solvers import LBFGS, NAMED, OWLQN, Certifier, GradientDescent, Record, Stopping, choose
+from softmaxes.solvers import LBFGS, NAMED, OWLQN, Certifier, GradientDescent, Progressive, Record, Stopping, choose
 from softmaxes.solvers.linesearch import search
 from softmaxes.solvers.preconditioners import PRECONDITIONERS
 from softmaxes.sources import Arrays, Sparse
@@ -74,7 +74,7 @@ def _solve(solver, X, y, s, n_classes, l1, l2, *, tol=1e-9, max_iter=2000, spars
 SMOOTH = [LBFGS(preconditioner=name, refresh=(3, 8)) for name in PRECONDITIONERS]
 
 
-@pytest.mark.parametrize("solver", SMOOTH, ids=str)
+@pytest.mark.parametrize("solver", [*SMOOTH, Progressive((4, 2))], ids=str)
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_reaches_the_least_value_and_proves_it(solver, n_classes: int, sparse: bool) -> None:
@@ -206,11 +206,16 @@ def test_choice_names_a_solver_and_a_reason() -> None:
             assert choice.solver.preconditioner == expected
             assert len(choice.reason) > 20
         assert isinstance(choose(Objective(Arrays(X, y, s), 3, l1=0.1, l2=0.1, workers=workers)).solver, OWLQN)
+        rng = np.random.default_rng(0)
+        many = Arrays(rng.standard_normal((100_000, 60), dtype=np.float32), rng.integers(15, size=100_000))
+        chosen = choose(Objective(many, 15, l2=0.1, workers=workers))
+        assert isinstance(chosen.solver, Progressive)
+        assert "rows are plenty" in chosen.reason
 
 
 @pytest.mark.parametrize("solver", NAMED.values(), ids=str)
 def test_solvers_are_frozen_values(solver) -> None:
-    assert eval(repr(solver), {type(solver).__name__: type(solver)}) == solver
+    assert eval(repr(solver), {kind.__name__: kind for kind in (LBFGS, OWLQN, GradientDescent, Progressive)}) == solver
     with pytest.raises(dataclasses.FrozenInstanceError):
         solver.anything = 1
 

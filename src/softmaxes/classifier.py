@@ -26,7 +26,7 @@ from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss
 from softmaxes.solvers import NAMED, Certifier, Record, Solution, Solver, Stopping, choose
 from softmaxes.solvers.incremental import Stream
 from softmaxes.solvers.separation import labelled, separated
-from softmaxes.sources import Arrays, Encoded, Source, Sparse, classes_of
+from softmaxes.sources import Arrays, Encoded, IndexedSource, Source, Sparse, classes_of
 from softmaxes.sources.encoding import codes_of
 from softmaxes.sources.passes import Workers
 
@@ -55,9 +55,9 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     l1_ratio : float, default=0.0
         Share of the L1 norm in the penalty, 0 to 1. Above 0, coefficients become exactly 0.
     solver : str or solver value, default="auto"
-        "lbfgs", "owlqn" (l1_ratio > 0), "gradient_descent" (for teaching; its path is in `path_`), or a value such as
-        `softmaxes.solvers.GradientDescent(eta=0.1)`. "auto" chooses from the shape of the data; `solver_reason_` says
-        why, and `verbose=True` prints it.
+        "lbfgs", "progressive" (rows in memory), "owlqn" (l1_ratio > 0), "gradient_descent" (for teaching; its path is
+        in `path_`), or a value such as `softmaxes.solvers.GradientDescent(eta=0.1)`. "auto" chooses from the shape of
+        the data; `solver_reason_` says why, and `verbose=True` prints it.
     tol : float, default=1e-6
         Relative suboptimality at which to stop: f - f* proven to be at most tol · f*.
     max_iter : int, default=1000
@@ -67,7 +67,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     warm_start : bool, default=False
         Start from the coefficients of the previous fit if the classes and the features are as many.
     random_state : int, RandomState or None, default=None
-        Seed of the solvers that draw rows. None is a fixed seed: two fits give the same bits.
+        Accepted as scikit-learn's estimators accept it; no solver here draws anything, so it changes nothing.
     verbose : bool, default=False
     threads : int, default=None
         Threads for the passes over the data; None: as many as the BLAS may use. The result does not depend on it.
@@ -312,6 +312,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             choice = choose(objective)
             return choice.solver, choice.reason
         solver = self.solver if isinstance(self.solver, Solver) else NAMED[self.solver]
+        if "rows at any place" in solver.needs and not isinstance(objective.source, IndexedSource):
+            raise ValueError(f"solver={solver.name!r} needs rows in memory; for this source use 'lbfgs' or 'auto'")
         if objective.l1 > 0 and "smooth" in solver.needs:
             raise ValueError(f"solver={solver.name!r} needs a smooth penalty; with l1_ratio > 0 use 'owlqn' or 'auto'")
         return solver, "as asked"

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -72,7 +72,8 @@ class SoftmaxLoss:
 
     def tile(self, logits: np.ndarray, targets: Any, weights: np.ndarray | None, losses: np.ndarray) -> None:
         if targets.ndim == 1:
-            native.cross_entropy_rows(logits, targets, losses, logits, weights, threads=1)
+            scale = None if weights is None else np.ascontiguousarray(weights, np.float64)
+            native.cross_entropy_rows(logits, np.ascontiguousarray(targets, np.int64), losses, logits, scale, threads=1)
             return
         # lse - <q, z> = (lse - z_0) - <q, z - z_0>: both terms are differences, so no offset of a row is felt.
         shifted = np.einsum("ij,ij->i", targets, logits - logits[:, :1], dtype=np.float64)
@@ -253,15 +254,16 @@ class Objective:
         return ridge + self.l1 * float(np.abs(weights).sum()) if self.l1 else ridge
 
     def class_curvature(self, theta: np.ndarray) -> np.ndarray:
-        """Return the mean of diag p - p pᵀ at θ, (k, k), in one pass; for other losses what it is at uniform p."""
+        """Return the mean of diag p - p pᵀ at θ, (k, k), from enough rows; for other losses what it is at uniform p."""
         if not isinstance(self.loss, SoftmaxLoss):
             uniform = np.eye(self.n_classes) / self.n_classes - 1 / self.n_classes**2
             return uniform[1:, 1:] if self.n_outputs == 1 else uniform
-        self.passes += 1
+        source = self._enough(MOMENT_ROWS)
+        self.passes += source.n_rows / self.source.n_rows
         model = self.model(theta, "single")
-        sums = self.workers.fold(self.source, self.plan, lambda: _CurvatureSums(self, model))
-        mean = sums.probabilities / self.moments.total
-        matrix = np.diag(mean) - sums.squares / self.moments.total
+        sums = self.workers.fold(source, Plan.of(source, self.n_classes), lambda: _CurvatureSums(self, model))
+        mean = sums.probabilities / sums.probabilities.sum()
+        matrix: np.ndarray = np.diag(mean) - sums.squares / sums.probabilities.sum()
         return matrix[1:, 1:] if self.n_outputs == 1 else matrix
 
     def hessian(self, theta: np.ndarray, precision: Precision = "single") -> np.ndarray:
@@ -278,14 +280,33 @@ class Objective:
 
     def second_moment(self) -> np.ndarray:
         """Return the mean of x̃ x̃ᵀ over standardised features, (d, d), from enough rows to know it."""
-        source: Source = self.source
-        rows = max(MOMENT_ROWS, MOMENT_ROWS_PER_FEATURE * self.n_features)
-        if isinstance(source, IndexedSource) and source.n_rows >= 2 * rows:
-            source = source.every(source.n_rows // rows)
+        source = self._enough(max(MOMENT_ROWS, MOMENT_ROWS_PER_FEATURE * self.n_features))
         self.passes += source.n_rows / self.source.n_rows
         plan = Plan.of(source, self.n_classes, self.n_features**2)
         sums = self.workers.fold(source, plan, lambda: _SecondMomentSums(self))
         return sums.products * np.multiply.outer(self.scale, self.scale) / sums.total
+
+    def _enough(self, rows: int) -> Source:
+        """Return about so many of the source's rows, evenly spread, if it can reach them; else all."""
+        if isinstance(self.source, IndexedSource) and self.source.n_rows >= 2 * rows:
+            return self.source.every(self.source.n_rows // rows)
+        return self.source
+
+    def sampled(self, stride: int) -> Objective:
+        """Return the objective of every stride-th row, in the same coordinates and with the same λ."""
+        assert isinstance(self.source, IndexedSource)
+        source = self.source.every(stride)
+        own = Moments.of(source, self.n_classes, self.workers)
+        return Objective(
+            source,
+            self.n_classes,
+            l2=self.l2,
+            l1=self.l1,
+            loss=self.loss,
+            workers=self.workers,
+            fit_intercept=self.fit_intercept,
+            moments=replace(self.moments, class_weight=own.class_weight),
+        )
 
     def model(self, theta: np.ndarray, precision: Precision) -> _Model:
         """Return θ as the tiles need it."""

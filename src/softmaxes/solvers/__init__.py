@@ -6,8 +6,9 @@ from softmaxes.solvers.choice import Choice, choose
 from softmaxes.solvers.gradient_descent import GradientDescent
 from softmaxes.solvers.lbfgs import LBFGS
 from softmaxes.solvers.owlqn import OWLQN
+from softmaxes.solvers.progressive import Progressive
 
-NAMED: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), OWLQN(), GradientDescent())}
+NAMED: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), Progressive(), OWLQN(), GradientDescent())}
 """Solvers by the name that `SoftmaxClassifier(solver=...)` takes."""
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "GradientDescent",
     "Iteration",
     "Optimality",
+    "Progressive",
     "Record",
     "Solution",
     "Solver",

@@ -39,10 +39,11 @@ class Solution:
 
 @dataclass(frozen=True)
 class Stopping:
-    """When to stop: f - f* proven to be at most tol · f*, or max_iter iterations."""
+    """When to stop: f - f* proven to be at most tol · f*, estimated at most estimate · f, or max_iter iterations."""
 
     tol: float
     max_iter: int
+    estimate: float = 0.0
 
 
 class Record:

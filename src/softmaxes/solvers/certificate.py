@@ -79,6 +79,7 @@ class Certifier:
         self._objective = objective
         share = objective.moments.class_weight / objective.moments.total
         self._share = share
+        self._least = -float("inf")
         self._class_means = -at_start.gradient[:, :-1] / objective.scale
 
     def bound(self, evaluation: Evaluation) -> float:

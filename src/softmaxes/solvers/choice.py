@@ -8,6 +8,8 @@ from softmaxes.objective import Objective, SoftmaxLoss
 from softmaxes.solvers.base import Solver
 from softmaxes.solvers.lbfgs import LBFGS
 from softmaxes.solvers.owlqn import OWLQN
+from softmaxes.solvers.progressive import Progressive
+from softmaxes.sources import IndexedSource
 
 KRONECKER_FEATURES = 1500
 """Above this many features the two eigendecompositions of the Kronecker preconditioner cost more than they save."""
@@ -20,6 +22,9 @@ DENSE_WORK = 2e10
 
 TINY_WORK = 1e7
 """A Hessian of at most so many operations is no cost, and the optimum is found to the last digits."""
+
+PLENTY_VALUES = 4_000_000
+"""The least rows times features for which a sample is worth its own set-up."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,15 @@ def choose(objective: Objective) -> Choice:
         return Choice(
             LBFGS(history=5, preconditioner="diagonal"),
             f"the features are {kind} ({objective.n_features}): a diagonal preconditioner and a short history",
+        )
+    n_rows = objective.source.n_rows
+    stride = n_rows // max(n_rows // 16, 10 * size)
+    plenty = stride >= 4 and n_rows * objective.n_features >= PLENTY_VALUES
+    if plenty and isinstance(objective.source, IndexedSource) and isinstance(objective.loss, SoftmaxLoss):
+        return Choice(
+            Progressive((stride,)),
+            f"{n_rows} rows are plenty for {size} parameters: a start from every {stride}th of them, then all, with "
+            "curvature preconditioned by a Kronecker product",
         )
     return Choice(
         LBFGS(),

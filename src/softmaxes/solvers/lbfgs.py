@@ -42,7 +42,8 @@ class LBFGS(Solver):
         """Return the best θ found: see `Solver.minimise`."""
         run = _Run(self, objective, certifier, stopping, record)
         run.descend(start, "single")
-        run.descend(run.evaluation.theta, "double")
+        if stopping.estimate == 0:
+            run.descend(run.evaluation.theta, "double")
         evaluation = run.evaluation
         return Solution(
             evaluation, certifier.optimality(evaluation, run.decrement, stopping.tol), run.iteration, run.reason
@@ -81,6 +82,8 @@ class _Run:
                 if precision == "double":
                     self._polish(current)
                     return
+            elif self.decrement <= 2 * self.stopping.estimate * current.value:
+                self.reason = "the estimate is small enough"
             elif self.iteration >= self.stopping.max_iter:
                 self.reason = f"max_iter={self.stopping.max_iter} iterations were made"
             elif precision == "single" and self.decrement <= 2 * SINGLE_RESOLUTION * current.value:
