@@ -15,6 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import threadpoolctl
+
 from benchmarks import measure
 
 HERE = Path(__file__).resolve().parent
@@ -212,6 +214,8 @@ def main() -> None:
     parser.add_argument("--race-seconds", type=float, default=24.0)
     options = parser.parse_args()
     measure.pin(options.threads)
+    # NumPy is loaded already, and its BLAS has counted more processors than it now has
+    threadpoolctl.threadpool_limits(options.threads)
     results = [linear(*size, options.seconds) for size in SIZES]
     if options.goal:
         results.append(linear(*GOAL, options.seconds))
