@@ -229,9 +229,12 @@ inline typename V::scalar logsumexp_of(const typename V::scalar* x, std::int64_t
                                        double log_sum, const View& view) {
     using T = typename V::scalar;
     const double value = static_cast<double>(maximum) + log_sum;
-    // (a maximum of at least 0 cannot cancel, and one just below it is carried better by the plain sum of two tiny parts)
-    if (n == 1 || maximum > static_cast<T>(-0x1p-44) || value >= 4.0 || value <= -4.0) return static_cast<T>(value);
-    if (value < 0.125 && value > -0.125) return static_cast<T>(logsumexp_precise(x, n));
+    if (n == 1 || value >= 4.0 || value <= -4.0) return static_cast<T>(value);
+    if (value < 0.125 && value > -0.125) {
+        // two tiny parts of one sign are carried best as they are
+        const bool tiny = value < 0x1p-40 && value > -0x1p-40;
+        return static_cast<T>(tiny && maximum > static_cast<T>(-0x1p-44) ? value : logsumexp_precise(x, n));
+    }
     V top = broadcast<V>(0);
     const Total total = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
     return static_cast<T>(refined(value, total, Constants<T>::lift));

@@ -5,7 +5,6 @@ from typing import Annotated
 import numpy
 from numpy.typing import NDArray
 
-
 def isa() -> str:
     """Return the instruction set in use."""
 
@@ -15,13 +14,36 @@ def available() -> list[str]:
 def select(name: str) -> bool:
     """Use the named instruction set from now on; False if it is not there."""
 
-def rows(x: Annotated[NDArray, dict(device='cpu', writable=False)], out: Annotated[NDArray, dict(device='cpu')], axis: int, operation: int, beta_high: float, beta_low: float, empty: int, threads: int) -> int:
+def rows(
+    x: Annotated[NDArray[numpy.generic], dict(device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.generic], dict(device="cpu")],
+    axis: int,
+    operation: int,
+    beta_high: float,
+    beta_low: float,
+    empty: int,
+    threads: int,
+) -> int:
     """Write an operation along an axis into out; see native/module.cpp."""
 
-def losses_f32(x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device='cpu', writable=False)], target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device='cpu')] | None, row_scale: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, threads: int) -> None:
+def losses_f32(
+    x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu", writable=False)],
+    target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")],
+    gradient: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu")] | None,
+    row_scale: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None,
+    threads: int,
+) -> None:
     """Write cross-entropy losses and gradients of float32 rows."""
 
-def losses_f64(x: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu', writable=False)], target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device='cpu')] | None, row_scale: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, threads: int) -> None:
+def losses_f64(
+    x: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu", writable=False)],
+    target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)],
+    out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")],
+    gradient: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu")] | None,
+    row_scale: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None,
+    threads: int,
+) -> None:
     """Write cross-entropy losses and gradients of float64 rows."""
 
 def quick(operation: int, x: object, axis: object, out: object, threads: int) -> object:

@@ -6,6 +6,7 @@ interesting axis (or axes) can be put last, and the way back to the caller's sha
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -151,7 +152,10 @@ def normalise_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     limit = max(ndim, 1)
     axes = []
     for a in given:
-        index = a.__index__()
+        try:
+            index = operator.index(a)
+        except TypeError:
+            raise TypeError(f"axis={axis!r}; an integer, a tuple of integers or None is needed") from None
         if not -limit <= index < limit:
             raise np.exceptions.AxisError(index, ndim)
         axes.append(index % limit)
@@ -229,7 +233,7 @@ def checked_out(out: Array, shape: tuple[int, ...], dtype: Any, x: Array) -> Arr
 
 def _overlap(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]  # the stub knows only -1 and 0
     except np.exceptions.TooHardError:  # interlaced beyond what is worth finding out: take it as an overlap
         return True
 

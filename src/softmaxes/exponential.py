@@ -84,7 +84,7 @@ def softmax(
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
-    if where is None and base is None and temperature == 1 and empty == "nan":
+    if where is None and base is None and _is_one(temperature) and empty == "nan":
         result = native.quick(0, x, axis, out, threads)
         if result is not None:
             return result
@@ -118,7 +118,7 @@ def log_softmax(
     >>> float(sm.log_softmax([0.0, -40.0])[0])
     -4.248354255291589e-18
     """
-    if where is None and base is None and temperature == 1 and empty == "nan":
+    if where is None and base is None and _is_one(temperature) and empty == "nan":
         result = native.quick(1, x, axis, out, threads)
         if result is not None:
             return result
@@ -386,18 +386,18 @@ def inverse_temperature(temperature: float = 1.0, base: float | None = None) -> 
     Raises ValueError for a negative or NaN temperature, for a base below 1 or not a number, and for both at once.
     """
     if base is not None:
-        if temperature != 1.0:
+        if not _is_one(temperature):
             raise ValueError(
                 f"base={base} and temperature={temperature} are the same knob (psi = e^(1/T)); pass one of them"
             )
-        psi = float(base)
+        psi = _real(base, "base")
         if not psi >= 1:
             raise ValueError(
                 f"base={base}; needed is psi >= 1 (e is plain softmax, 1 the uniform distribution); "
                 "to prefer small scores use softmin"
             )
         return Beta(math.inf, 0.0) if psi == math.inf else _beta(0.0, psi)
-    value = float(temperature)
+    value = _real(temperature, "temperature")
     if not value >= 0:
         raise ValueError(
             f"temperature={temperature}; needed is a number >= 0 (0 gives hardmax, inf the uniform distribution)"
@@ -406,7 +406,21 @@ def inverse_temperature(temperature: float = 1.0, base: float | None = None) -> 
         return ONE
     if value in (0, math.inf):
         return Beta(0.0 if value else math.inf, 0.0)
-    return _beta(value, 0.0)
+    beta = _beta(value, 0.0)
+    if beta.high == math.inf:
+        raise ValueError(f"temperature={temperature} is so small that 1/T overflows; pass 0 for its limit, hardmax")
+    return beta
+
+
+def _is_one(temperature: object) -> bool:
+    return isinstance(temperature, (int, float)) and temperature == 1
+
+
+def _real(value: object, name: str) -> float:
+    """Return one real number as a float; anything else is refused by name."""
+    if isinstance(value, (str, bytes)) or np.ndim(value) != 0:  # type: ignore[arg-type]
+        raise TypeError(f"{name}={value!r}; one real number is needed")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _checked_empty(empty: str) -> None:

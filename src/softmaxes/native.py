@@ -7,6 +7,7 @@ SOFTMAXES_THREADS (or OMP_NUM_THREADS) bounds the number of threads.
 
 from __future__ import annotations
 
+import operator
 import os
 from typing import Any
 
@@ -49,9 +50,10 @@ def threads_for(threads: int | None) -> int:
     """
     if threads is None:
         return _THREADS
-    if threads < 1:
+    count = operator.index(threads)
+    if count < 1:
         raise ValueError(f"threads={threads}; at least 1 is needed (None uses the processors that there are)")
-    return int(threads)
+    return count
 
 
 def takes(x: object) -> bool:
