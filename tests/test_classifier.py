@@ -159,6 +159,7 @@ def _with(value: float) -> np.ndarray:
         (lambda: SoftmaxClassifier().fit(X3, None), ValueError, "requires y"),
         (lambda: SoftmaxClassifier().fit(X3, Y3, -np.ones(6)), ValueError, "[Nn]egative"),
         (lambda: SoftmaxClassifier().fit(X3, Y3, np.zeros(6)), ValueError, "zero"),
+        (lambda: SoftmaxClassifier().fit(X3, Y3, [1, 0, 0, 1, 0, 0]), ValueError, "only one class, '0', has rows"),
         (lambda: SoftmaxClassifier().fit(X3, Y3, np.ones(5)), ValueError, r"\(5,\), expected \(6,\)"),
         (lambda: SoftmaxClassifier().fit(X3.astype(complex), Y3), ValueError, "[Cc]omplex"),
         (lambda: SoftmaxClassifier(C=0).fit(X3, Y3), ValueError, "C=0; a number above 0"),
@@ -357,3 +358,35 @@ def test_choice_is_told() -> None:
         clf = SoftmaxClassifier(verbose=True).fit(X, y)
     assert clf.solver_reason_ in told[0]
     assert "of the optimum" in told[-2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: X + 1e7,
+        lambda X: (X + 1e4).astype(np.float32),
+        lambda X: X * 1e30,
+        lambda X: X.astype(np.float32) * np.float32(1e25),
+        lambda X: np.column_stack([X, np.full(len(X), 0.1), np.zeros(len(X))]),
+        lambda X: X[::-1][:, ::-1],
+        lambda X: X.astype(">f8"),
+    ],
+    ids=["offset", "offset in float32", "huge", "huge in float32", "constants", "reversed", "byte-swapped"],
+)
+def test_hard_features_are_no_matter(change) -> None:
+    X, y = DATA["iris"]()
+    hard = change(X)
+    labels = y[::-1] if hard.strides[0] < 0 else y
+    with np.errstate(all="raise", under="ignore"):
+        clf = SoftmaxClassifier(C=1e3).fit(hard, labels)
+    assert clf.score(hard, labels) > 0.96
+
+
+def test_a_class_without_weight_gets_no_probability() -> None:
+    X, y = DATA["iris"]()
+    clf = SoftmaxClassifier().fit(X, y, np.where(y == 2, 0.0, 1.0))
+    without = SoftmaxClassifier().fit(X[y < 2], y[y < 2])
+    assert clf.optimality_.met
+    assert clf.predict_proba(X)[:, 2].max() < 1e-300
+    # Two symmetric rows are penalised half as much as their difference, so only the labels agree.
+    np.testing.assert_array_equal(clf.predict(X), without.predict(X))

@@ -218,6 +218,12 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             objective = Objective(
                 source, len(classes), l2=0.0, loss=self._loss(), workers=workers, fit_intercept=self.fit_intercept
             )
+            present = np.flatnonzero(objective.moments.class_weight > 0)
+            if len(present) < 2:
+                raise ValueError(
+                    f"only one class, {str(classes[present[0]])!r}, has rows of positive weight; samples of at least "
+                    "two classes are needed"
+                )
             record = Record(objective, print if self.verbose else None)
             found = self._solve(objective, classes, record)
             coef, intercept = objective.coefficients(found.evaluation.theta)

@@ -178,6 +178,8 @@ class Objective:
         self.shift = self.moments.mean if fit_intercept else np.zeros(self.n_features)
         offset = float(np.max(np.abs(self.shift) * self.scale, initial=0.0))
         self._centre_tiles = not source.is_sparse and offset > _OFFSET_LIMIT
+        size = np.abs(self.moments.mean) + self.moments.deviation
+        self._fits_single = bool(np.all((size == 0) | ((size > 1e-15) & (size < 1e15))))
         self._scratch: list[Scratch] = []
 
     @contextmanager
@@ -284,7 +286,7 @@ class Objective:
         self.passes += source.n_rows / self.source.n_rows
         plan = Plan.of(source, self.n_classes, self.n_features**2)
         sums = self.workers.fold(source, plan, lambda: _SecondMomentSums(self))
-        return sums.products * np.multiply.outer(self.scale, self.scale) / sums.total
+        return sums.products / sums.total
 
     def _enough(self, rows: int) -> Source:
         """Return about so many of the source's rows, evenly spread, if it can reach them; else all."""
@@ -310,7 +312,7 @@ class Objective:
 
     def model(self, theta: np.ndarray, precision: Precision) -> _Model:
         """Return θ as the tiles need it."""
-        dtype = _DTYPES[precision]
+        dtype = _DTYPES[precision] if self._fits_single else np.float64
         weights = theta[:, :-1] * self.scale
         unshifted = np.zeros(self.n_features) if self._centre_tiles else self.shift
         return _Model(
@@ -434,7 +436,7 @@ class _HessianSums:
 
 
 class _SecondMomentSums:
-    """Σ s (x - shift) (x - shift)ᵀ over the rows added."""
+    """Σ s x̃ x̃ᵀ over the rows added."""
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
@@ -444,7 +446,7 @@ class _SecondMomentSums:
     def add(self, block: Block) -> None:
         features = block.features
         dense = features if isinstance(features, np.ndarray) else features.toarray()
-        tile = (dense - self.objective.shift.astype(dense.dtype)).astype(np.float32)
+        tile = ((dense - self.objective.shift) * self.objective.scale).astype(np.float32)
         weighted = tile if block.weights is None else tile * block.weights[:, None].astype(np.float32)
         self.products += tile.T @ weighted
         self.total += len(block) if block.weights is None else float(block.weights.sum())

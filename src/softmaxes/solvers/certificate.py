@@ -107,6 +107,7 @@ class Certifier:
         at_bias = float(evaluation.gradient[:, -1] @ theta[:, -1])
         mean_entropy = evaluation.loss - fit - at_bias
         residual = self._full(evaluation.gradient[:, -1])
+        residual = np.where(np.abs(residual) < 1e-300, 0.0, residual)  # a class without weight, at probability 0
         with np.errstate(divide="ignore", invalid="ignore"):
             t = float(np.max(np.where(residual > 0, residual / (self._share + residual), 0.0)))
         if not t < 1:

@@ -61,11 +61,11 @@ class _MomentSums:
         features = block.features
         weights = np.ones(len(block)) if block.weights is None else block.weights
         if isinstance(features, np.ndarray):
-            centred = features - self.origin.astype(features.dtype)
-            row = weights.astype(features.dtype)
-            self.first += row @ centred
-            np.multiply(centred, centred, out=centred)
-            self.second += row @ centred
+            first, second = _dense_sums(features, weights, self.origin, features.dtype)
+            if not np.isfinite(second).all():  # squares of float32 above 1e19
+                first, second = _dense_sums(features, weights, self.origin, np.float64)
+            self.first += first
+            self.second += second
         else:
             self.first += features.T @ weights
             self.second += features.multiply(features).T @ weights
@@ -76,6 +76,15 @@ class _MomentSums:
         self.second += later.second
         self.class_weight += later.class_weight
         return self
+
+
+def _dense_sums(features: np.ndarray, weights: np.ndarray, origin: np.ndarray, dtype: Any) -> tuple[Any, Any]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        centred = np.subtract(features, origin.astype(features.dtype), dtype=dtype)
+        row = weights.astype(dtype)
+        first = row @ centred
+        np.multiply(centred, centred, out=centred)
+        return first, row @ centred
 
 
 def _class_weight(targets: Any, weights: np.ndarray, n_classes: int) -> np.ndarray:
