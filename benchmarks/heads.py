@@ -1,6 +1,6 @@
 """python -m benchmarks.heads: many classes, beside torch in the same run; writes results/heads.json.
 
---text FILE adds the next-word race: perplexity after equal training time, our adaptive softmax and torch's on the same
+--text FILE adds the next-word race: perplexity after equal processor time, our adaptive softmax and torch's on the same
 network (examples/next_word/README.md says how to get a text).
 """
 
@@ -12,7 +12,7 @@ import sys
 import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import threadpoolctl
@@ -162,11 +162,11 @@ def race(path: Path, seconds: float, vocabulary: int = 10_000, d: int = 128, n: 
         while spent < seconds:
             rows = order[place : place + n]
             place = 0 if place + n >= len(order) else place + n
-            start = perf_counter()
+            start = process_time()
             contexts = corpus.training.contexts[rows]
             hidden = net.hidden(contexts)
             net.step(contexts, hidden, step(hidden, corpus.training.following[rows]))
-            spent += perf_counter() - start
+            spent += process_time() - start
         held = net.hidden(corpus.held_out.contexts[judged])
         return float(np.exp(loss(held, corpus.held_out.following[judged])))
 

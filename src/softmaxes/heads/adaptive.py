@@ -97,7 +97,7 @@ class AdaptiveSoftmax(Head):
         batch_rows: int = 256,
         divisor: float = 4.0,
         most_clusters: int = 4,
-        least_mass: float = 0.6,
+        least_mass: float = 0.8,
         max_bytes: int = DEFAULT_MAX_BYTES,
         **options: Any,
     ) -> None:

@@ -86,7 +86,7 @@ def choose_cutoffs(
     *,
     divisor: float = 4.0,
     most_clusters: int = 4,
-    least_mass: float = 0.6,
+    least_mass: float = 0.8,
     candidates: Vector | None = None,
 ) -> Cuts:
     """Return the cheapest cut-offs with at most most_clusters clusters.
