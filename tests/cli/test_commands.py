@@ -152,6 +152,11 @@ def test_family_lists_every_member(capsys):
     assert "0.6897" in capsys.readouterr().out.splitlines()[1]  # e^2 / (e^2 + e + e^-0.5)
 
 
+def test_certify_measures_the_promises(capsys):
+    assert run(["certify"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("every promise kept")
+
+
 def test_explore_writes_a_page_with_the_model_in_it(house, here, capsys):
     arguments = [str(house / "trees.softmaxes"), str(house / "more.csv"), "--no-browser", "-o", "page.html"]
     assert run(["explore", *arguments]) == 0

@@ -22,6 +22,7 @@ def test_every_format_gives_the_same_features(tmp_path, name):
     np.testing.assert_array_equal(recipe.matrix(opened), recipe.matrix(as_table(table)))
     assert Recipe.of(profile(opened), target="kind") == recipe
     assert opened.n_rows == 200
+    assert opened.known_rows == (200 if name.endswith("parquet") else None)
 
 
 TEXT = [["name", "x", "y"], ["Müller, A.", "1.5", "a b"], ['say "hi"', "-2", "c;d"], ["é", "3e2", "two\nlines"]]

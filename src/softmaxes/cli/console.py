@@ -42,8 +42,8 @@ def table(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), numbers: 
 
 
 @contextmanager
-def progress(task: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error, if that is a terminal; the function given is called with each step's size."""
+def progress(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error, if that is a terminal; the function yielded is called with each step's size."""
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),

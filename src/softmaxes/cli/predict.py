@@ -81,7 +81,7 @@ def predict(
     with (
         destination(output) as file,
         writer(file, suffix, schema(fitted, probabilities), quoting(fitted)) as write,
-        progress("predicting", opened.n_rows) as advance,
+        progress("predicting", opened.known_rows) as advance,
     ):
         for block, p in fitted.blocks(opened, ignore_extra=ignore_extra):
             write(batch(fitted, p, probabilities))

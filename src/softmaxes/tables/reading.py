@@ -109,6 +109,12 @@ class Table:
         return sum(count_rows(path, form, dialect) for path, form, dialect in self.files)
 
     @property
+    def known_rows(self) -> int | None:
+        """The number of rows if it can be told without reading the table through, else None."""
+        at_once = self.data is not None or all(form == "parquet" for _, form, _ in self.files)
+        return self.n_rows if at_once else None
+
+    @property
     def n_bytes(self) -> int:
         """The size of the files."""
         return sum(path.stat().st_size for path, _, _ in self.files)
