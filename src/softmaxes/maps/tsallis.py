@@ -190,7 +190,7 @@ def probabilities_of_candidates(z: Array, epsilon: float) -> Array:
     shows what may be forgotten at once: the maxima of the row's residue classes are such entries.
     """
     rows = generic.limit_of_infinities(z, np).reshape(-1, z.shape[-1])
-    result = np.zeros_like(rows)
+    result = np.zeros(rows.shape, rows.dtype)  # C order, so that its blocks are views when flattened
     step = max(1, _AT_ONCE // max(rows.shape[-1], 1))
     for start in range(0, len(rows), step):
         _fill(rows[start : start + step], result[start : start + step], epsilon)
