@@ -161,13 +161,14 @@ def test_statistics_are_derivatives_and_add_up():
     assert whole.loss == pytest.approx(w.sum() * metrics.log_loss(softmax(beta * z), y, sample_weight=w), rel=1e-12)
     assert whole.slope == pytest.approx((after.loss - before.loss) / (2 * h), rel=1e-5)
     assert whole.curvature == pytest.approx((after.slope - before.slope) / (2 * h), rel=1e-5)
+    assert whole.third == pytest.approx((after.curvature - before.curvature) / (2 * h), rel=1e-5)
     assert whole.slope_at_zero == pytest.approx(TemperatureStatistics.of(z, y, 1e-12, w).slope, rel=1e-9)
     assert whole.slope_at_infinity == pytest.approx(TemperatureStatistics.of(z, y, 1e4, w).slope, rel=1e-9)
     parts = [TemperatureStatistics.of(z[i], y[i], beta, w[i]) for i in np.array_split(np.arange(100), 7)]
     merged = TemperatureStatistics(beta)
     for part in parts:
         merged = merged.merge(part)
-    for name in ("weight", "loss", "slope", "curvature", "slope_at_zero", "slope_at_infinity"):
+    for name in ("weight", "loss", "slope", "curvature", "third", "slope_at_zero", "slope_at_infinity"):
         assert getattr(merged, name) == pytest.approx(getattr(whole, name), rel=1e-13)
     with pytest.raises(ValueError, match="do not add up"):
         whole.merge(after)

@@ -92,10 +92,11 @@ def row(n: int, k: int, dtype: type, rounds: int) -> dict[str, Any]:
 def show(line: dict[str, Any]) -> str:
     """Return a line as text."""
     ours, theirs = line["seconds"]["softmaxes"], line["seconds"]["scikit-learn"]
+    mine = f"{ours['median']:.2f} s ({ours['lower']:.2f} to {ours['upper']:.2f})"
+    peer = f"{theirs['median']:.2f} s ({theirs['lower']:.2f} to {theirs['upper']:.2f})"
     return (
-        f"{line['dtype']} {line['rows']:,} x {line['classes']}: {ours['median']:.2f} s ({ours['lower']:.2f} to "
-        f"{ours['upper']:.2f}), {line['passes']} passes, error {line['error']:.0e} | scikit-learn {theirs['median']:.2f} s "
-        f"({theirs['lower']:.2f} to {theirs['upper']:.2f}), error {line['error_scikit_learn']:.0e} | "
+        f"{line['dtype']} {line['rows']:,} x {line['classes']}: {mine}, {line['passes']} passes, error "
+        f"{line['error']:.0e} | scikit-learn {peer}, error {line['error_scikit_learn']:.0e} | "
         f"{line['ratio']:.1f}x, exp alone {line['of_limit']:.0%}"
     )
 
