@@ -72,6 +72,7 @@ MEMBERS = {
     "fills NaN": Sound(SOFT, __call__=lambda m, z: np.nan_to_num(m(z), nan=0.2)),
     "NaN at infinity": Sound(SOFT, __call__=lambda m, z: m(z) + 0 * np.where(np.isposinf(z), np.nan, 0.0)),
     "one maximum for all rows": Sound(SOFT, __call__=lambda m, z: m(z) * (1 + 1e-13 * np.ndim(z))),
+    "reads memory in its own order": Sound(SOFT, __call__=_as_numpy(lambda m, z: m(z.ravel("K").reshape(z.shape)))),
     "favours the first class": Sound(SOFT, __call__=lambda m, z: m(z) + 1e-9 * (np.arange(np.shape(z)[-1]) == 0)),
     "always float64": Sound(SOFT, __call__=lambda m, z: m(np.asarray(z, np.float64))),
     "NumPy only": Sound(SOFT, __call__=_as_numpy(lambda m, z: m(z))),

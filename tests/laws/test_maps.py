@@ -251,6 +251,14 @@ def law_rows_are_independent_and_axes_lead(m):
     close(m.jvp(z[0], v), np.stack([m.jvp(z[0], w) for w in v]), "one row, many directions", 1e-15)
 
 
+def law_memory_layout_does_not_matter(m):
+    z, (v, _) = rows(m), directions()
+    for other in (np.asfortranarray(z), np.repeat(z, 2, axis=1)[:, ::2], z.astype(">f8"), z[:, ::-1].copy()[:, ::-1]):
+        assert np.array_equal(m(other), m(z)) and np.array_equal(m.jvp(other, v), m.jvp(z, v))
+    frozen = np.broadcast_to(z[:1], z.shape)
+    assert np.array_equal(m(frozen), np.broadcast_to(m(z[:1]), z.shape))
+
+
 def law_order_of_classes_is_carried_along(m):
     z = rows(m)
     close(np.asarray(m(z))[:, ::-1], m(z[:, ::-1]), "permuted")

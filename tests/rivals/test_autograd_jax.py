@@ -21,12 +21,22 @@ def rows(m):
     return rng.uniform(max(low + 0.1, -2.0), min(high, 2.0), (3, 4)), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
 
 
-@pytest.mark.parametrize("m", FAMILY, ids=repr)
-def test_grad_jit_vmap(m):
-    z, u, v = rows(m)
-    value = jax.jit(m)(z)
-    assert np.allclose(value, m(z), rtol=1e-12)
+# Compiling takes seconds: one member of each kind of text is compiled and mapped, all are differentiated.
+COMPILED = [sm.Softmax(), sm.Taylor(2), sm.Entmax(1.2), sm.Hardmax()]
+
+
+@pytest.mark.parametrize("m", COMPILED, ids=repr)
+def test_jit_and_vmap(m):
+    z, _, _ = rows(m)
+    assert np.allclose(jax.jit(m)(z), m(z), rtol=1e-12)
     assert np.allclose(jax.vmap(m)(jnp.asarray(z)), m(z), rtol=1e-12)
+    slope = jax.jit(jax.vmap(jax.grad(lambda row: m.loss(row, jnp.asarray(1)))))(z)
+    assert np.allclose(slope, m.loss_and_gradient(z, np.ones(3, int))[1], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("m", FAMILY, ids=repr)
+def test_derivatives(m):
+    z, u, v = rows(m)
     _, moved = jax.jvp(m, (jnp.asarray(z),), (jnp.asarray(v),))
     assert np.allclose(moved, m.jvp(z, v), rtol=1e-10, atol=1e-12)
 
@@ -47,7 +57,7 @@ def test_losses(m):
     def total(z):
         return jnp.sum(m.loss(z, jnp.asarray(y)))
 
-    got, slope = jax.jit(jax.value_and_grad(total))(jnp.asarray(z))
+    got, slope = jax.value_and_grad(total)(jnp.asarray(z))
     assert np.allclose(got, value.sum(), rtol=1e-12)
     assert np.allclose(slope, expected, rtol=1e-10, atol=1e-12)
     curved = jax.jvp(jax.grad(total), (jnp.asarray(z),), (jnp.asarray(v),))[1]
