@@ -148,8 +148,10 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
         return without.answer();
     }
     if (request.empty != Empty::raise) innermost_closest(plan);
-    constexpr std::int64_t width = 64 / sizeof(T);
-    const std::ptrdiff_t stride = (plan.columns + 15) / 16 * 16;
+    // Four cache lines side by side where they fit the caches: neighbours come with one request. The odd stride keeps
+    // the rows of a tile out of each other's cache sets.
+    const std::int64_t width = (plan.columns <= 1024 ? 256 : 64) / sizeof(T);
+    const std::ptrdiff_t stride = (plan.columns + 15) / 16 * 16 + 16;
     in_parallel(plan.rows(), grain_of(plan.columns, width), request.threads, [&](std::int64_t begin, std::int64_t end) {
         T* rows = static_cast<T*>(scratch(static_cast<std::size_t>(size + width * (stride + 16)) * sizeof(T)));
         T* results = plan.reduced ? rows + width * stride : rows;

@@ -618,12 +618,14 @@ void gather_tile(const typename V::scalar* from, const softmaxes::Tile& tile, ty
                  std::ptrdiff_t row_stride) {
     constexpr int lanes = V::lanes;
     std::int64_t k = 0;
-    if (tile.width == lanes && tile.width_stride == 1) {
+    if (tile.width % lanes == 0 && tile.width_stride == 1) {
         for (; k + lanes <= tile.length; k += lanes) {
-            V block[lanes];
-            for (int i = 0; i < lanes; ++i) block[i] = load(from + (k + i) * tile.length_stride);
-            transpose(block);
-            for (int i = 0; i < lanes; ++i) store(rows + i * row_stride + k, block[i]);
+            for (std::int64_t j = 0; j < tile.width; j += lanes) {
+                V block[lanes];
+                for (int i = 0; i < lanes; ++i) block[i] = load(from + (k + i) * tile.length_stride + j);
+                transpose(block);
+                for (int i = 0; i < lanes; ++i) store(rows + (j + i) * row_stride + k, block[i]);
+            }
         }
     }
     for (; k < tile.length; ++k)
@@ -636,12 +638,14 @@ void scatter_tile(const typename V::scalar* rows, std::ptrdiff_t row_stride, typ
                   const softmaxes::Tile& tile) {
     constexpr int lanes = V::lanes;
     std::int64_t k = 0;
-    if (tile.width == lanes && tile.width_stride == 1) {
+    if (tile.width % lanes == 0 && tile.width_stride == 1) {
         for (; k + lanes <= tile.length; k += lanes) {
-            V block[lanes];
-            for (int i = 0; i < lanes; ++i) block[i] = load(rows + i * row_stride + k);
-            transpose(block);
-            for (int i = 0; i < lanes; ++i) store(to + (k + i) * tile.length_stride, block[i]);
+            for (std::int64_t j = 0; j < tile.width; j += lanes) {
+                V block[lanes];
+                for (int i = 0; i < lanes; ++i) block[i] = load(rows + (j + i) * row_stride + k);
+                transpose(block);
+                for (int i = 0; i < lanes; ++i) store(to + (k + i) * tile.length_stride + j, block[i]);
+            }
         }
     }
     for (; k < tile.length; ++k)

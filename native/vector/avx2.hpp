@@ -84,6 +84,55 @@ inline bool any_nan(F64 x) {
                                            _mm256_cmp_pd(x.b, x.b, _CMP_UNORD_Q))) != 0;
 }
 
+inline F64 sqrt(F64 x) { return {_mm256_sqrt_pd(x.a), _mm256_sqrt_pd(x.b)}; }
+
+// whether some lane is above the bound, or NaN
+inline bool any_above(F32 x, F32 bound) {
+    return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(x.a, bound.a, _CMP_NLE_UQ),
+                                           _mm256_cmp_ps(x.b, bound.b, _CMP_NLE_UQ))) != 0;
+}
+inline bool any_above(F64 x, F64 bound) {
+    return _mm256_movemask_pd(_mm256_or_pd(_mm256_cmp_pd(x.a, bound.a, _CMP_NLE_UQ),
+                                           _mm256_cmp_pd(x.b, bound.b, _CMP_NLE_UQ))) != 0;
+}
+// for every mask of eight lanes, the lanes that it keeps
+struct Packings {
+    std::uint8_t lane[256][8];
+};
+constexpr Packings packings = [] {
+    Packings table{};
+    for (int mask = 0; mask < 256; ++mask) {
+        int count = 0;
+        for (int i = 0; i < 8; ++i)
+            if (mask >> i & 1) table.lane[mask][count++] = static_cast<std::uint8_t>(i);
+    }
+    return table;
+}();
+inline void pack_half(float* to, __m256 x, int mask) {
+    const __m128i lanes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(packings.lane[mask]));
+    _mm256_storeu_ps(to, _mm256_permutevar8x32_ps(x, _mm256_cvtepu8_epi32(lanes)));
+}
+// pack the lanes that are above the bound, or NaN; returns their number (lanes behind them are overwritten)
+inline int keep_above(float* to, F32 x, F32 bound) {
+    const int a = _mm256_movemask_ps(_mm256_cmp_ps(x.a, bound.a, _CMP_NLE_UQ));
+    const int b = _mm256_movemask_ps(_mm256_cmp_ps(x.b, bound.b, _CMP_NLE_UQ));
+    if (!(a | b)) return 0;
+    const int count = __builtin_popcount(static_cast<unsigned>(a));
+    pack_half(to, x.a, a);
+    pack_half(to + count, x.b, b);
+    return count + __builtin_popcount(static_cast<unsigned>(b));
+}
+inline int keep_above(double* to, F64 x, F64 bound) {
+    // a lane of float64 is two of float32
+    const int a = _mm256_movemask_ps(_mm256_castpd_ps(_mm256_cmp_pd(x.a, bound.a, _CMP_NLE_UQ)));
+    const int b = _mm256_movemask_ps(_mm256_castpd_ps(_mm256_cmp_pd(x.b, bound.b, _CMP_NLE_UQ)));
+    if (!(a | b)) return 0;
+    const int count = __builtin_popcount(static_cast<unsigned>(a)) / 2;
+    pack_half(reinterpret_cast<float*>(to), _mm256_castpd_ps(x.a), a);
+    pack_half(reinterpret_cast<float*>(to + count), _mm256_castpd_ps(x.b), b);
+    return count + __builtin_popcount(static_cast<unsigned>(b)) / 2;
+}
+
 // 0 where x < threshold, else a (a NaN in x keeps its lane)
 inline F32 drop_below(F32 a, F32 x, F32 threshold) {
     return {_mm256_and_ps(_mm256_cmp_ps(x.a, threshold.a, _CMP_NLT_UQ), a.a),

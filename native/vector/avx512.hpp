@@ -54,6 +54,23 @@ inline F64 max(F64 a, F64 b) { return {_mm512_max_pd(a.v, b.v)}; }
 inline bool any_nan(F32 a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q) != 0; }
 inline bool any_nan(F64 a) { return _mm512_cmp_pd_mask(a.v, a.v, _CMP_UNORD_Q) != 0; }
 
+inline F64 sqrt(F64 a) { return {_mm512_sqrt_pd(a.v)}; }
+
+// whether some lane is above the bound, or NaN
+inline bool any_above(F32 a, F32 bound) { return _mm512_cmp_ps_mask(a.v, bound.v, _CMP_NLE_UQ) != 0; }
+inline bool any_above(F64 a, F64 bound) { return _mm512_cmp_pd_mask(a.v, bound.v, _CMP_NLE_UQ) != 0; }
+// pack the lanes that are above the bound, or NaN; returns their number (lanes behind them are overwritten)
+inline int keep_above(float* to, F32 a, F32 bound) {
+    const __mmask16 kept = _mm512_cmp_ps_mask(a.v, bound.v, _CMP_NLE_UQ);
+    _mm512_storeu_ps(to, _mm512_maskz_compress_ps(kept, a.v));
+    return __builtin_popcount(kept);
+}
+inline int keep_above(double* to, F64 a, F64 bound) {
+    const __mmask8 kept = _mm512_cmp_pd_mask(a.v, bound.v, _CMP_NLE_UQ);
+    _mm512_storeu_pd(to, _mm512_maskz_compress_pd(kept, a.v));
+    return __builtin_popcount(kept);
+}
+
 // 0 where x < threshold, else a (a NaN in x keeps its lane)
 inline F32 drop_below(F32 a, F32 x, F32 threshold) {
     return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, threshold.v, _CMP_NLT_UQ), a.v)};
@@ -98,7 +115,7 @@ inline F64 split_power(F64 a, F64& k) {
     return {_mm512_castsi512_pd(mantissa)};
 }
 
-inline void transpose(F32 (&r)[16]) {
+inline __attribute__((always_inline)) void transpose(F32 (&r)[16]) {
     __m512 t[16];
     for (int i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_ps(r[i].v, r[i + 1].v);
@@ -126,7 +143,7 @@ inline void transpose(F32 (&r)[16]) {
         r[j + 12].v = _mm512_shuffle_f32x4(w[j + 4], w[j + 12], 0xdd);
     }
 }
-inline void transpose(F64 (&r)[8]) {
+inline __attribute__((always_inline)) void transpose(F64 (&r)[8]) {
     __m512d t[8];
     for (int i = 0; i < 8; i += 2) {
         t[i] = _mm512_unpacklo_pd(r[i].v, r[i + 1].v);

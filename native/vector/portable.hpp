@@ -78,6 +78,26 @@ inline bool any_nan(V a) {
     return any;
 }
 
+inline F64 sqrt(F64 a) { return each<F64>([&](int i) { return __builtin_sqrt(a.v[i]); }); }
+
+// whether some lane is above the bound, or NaN
+template <Vector V>
+inline bool any_above(V a, V bound) {
+    bool any = false;
+    for (int i = 0; i < V::lanes; ++i) any |= !(a.v[i] <= bound.v[i]);
+    return any;
+}
+// pack the lanes that are above the bound, or NaN; returns their number (lanes behind them are overwritten)
+template <Vector V>
+inline int keep_above(typename V::scalar* to, V a, V bound) {
+    int count = 0;
+    for (int i = 0; i < V::lanes; ++i) {
+        to[count] = a.v[i];
+        count += !(a.v[i] <= bound.v[i]);
+    }
+    return count;
+}
+
 // 0 where x < threshold, else a (a NaN in x keeps its lane)
 template <Vector V>
 inline V drop_below(V a, V x, V threshold) {
