@@ -43,8 +43,9 @@ def choose(objective: Objective) -> Choice:
     few = size <= DENSE_SIZE and objective.source.n_rows * size**2 <= DENSE_WORK
     if few and isinstance(objective.loss, SoftmaxLoss):
         tiny = objective.source.n_rows * size**2 <= TINY_WORK
+        renewed = (3, 5, 7, 9, 12, 16) if tiny else (10, 24, 48)
         return Choice(
-            LBFGS(preconditioner="dense", refresh=(10, 24, 48), polish=2 if tiny else 0),
+            LBFGS(preconditioner="dense", refresh=renewed, polish=1 if tiny else 0),
             f"{size} parameters are few enough to factor the Hessian itself now and then",
         )
     if objective.source.is_sparse or objective.n_features > KRONECKER_FEATURES:
