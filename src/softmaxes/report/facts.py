@@ -43,7 +43,7 @@ def training_of(
         certificate=_certificate(classifier),
         history=tuple(Step(s.passes, s.seconds, s.objective, _finite(s.bound)) for s in history),
         coefficients=_coefficients(classifier, names, standard_errors),
-        interval_note=None if standard_errors is None else "95 % intervals from the curvature of the objective",
+        interval_note=None if standard_errors is None else "approximate 95 % intervals, from the curvature of the objective",
         columns=() if recipe is None else _columns(recipe, profile),
     )
 
