@@ -74,9 +74,9 @@ def test_logsumexp(data):
 @given(st.data())
 def test_losses(data):
     x = data.draw(arrays([np.float32, np.float64]))
-    x = np.ascontiguousarray(x.reshape(len(x), -1) if x.ndim > 1 else x[None])
-    if x.shape[1] == 0:
+    if x.size == 0:
         return
+    x = np.ascontiguousarray(x.reshape(len(x), -1) if x.ndim > 1 else x[None])
     rng = np.random.default_rng(1)
     target = rng.integers(0, x.shape[1], len(x))
     losses = np.empty(len(x))
