@@ -21,8 +21,14 @@
 #include "kernels.hpp"
 #include "log.hpp"
 #include "sums.hpp"
+#include "passes.hpp"
 #include "precise.hpp"
+#include "group.hpp"
 #include "rows.hpp"
+#include "losses.hpp"
+#include "tiles.hpp"
+#include "sparse.hpp"
+#include "sample.hpp"
 
 namespace softmaxes {
 
@@ -32,6 +38,8 @@ extern const Kernels SOFTMAXES_TABLE = {
     rows_kernel<F64>,
     losses_kernel<F32>,
     losses_kernel<F64>,
+    draws_kernel<F32>,
+    draws_kernel<F64>,
     gather_tile<F32>,
     gather_tile<F64>,
     scatter_tile<F32>,
@@ -40,6 +48,10 @@ extern const Kernels SOFTMAXES_TABLE = {
     widen<from_bfloat16>,
     narrow<to_float16>,
     narrow<to_bfloat16>,
+    sparse::rows_kernel<F32>,
+    sparse::rows_kernel<F64>,
+    sparse::product_kernel<F32>,
+    sparse::product_kernel<F64>,
 };
 
 }  // namespace softmaxes

@@ -39,6 +39,57 @@ struct Losses {
     std::int64_t scratch_size;
 };
 
+// Classes drawn from rows: draws a row, each from 64 random bits. beta 0 and infinity are the limits of temperature.
+template <class T>
+struct Draws {
+    const T* x;
+    std::ptrdiff_t x_stride;
+    const std::uint64_t* uniform;  // rows x draws, as is `chosen`
+    std::int64_t* chosen;
+    std::int64_t rows, columns, draws;
+    double beta_high, beta_low;
+    std::int64_t top_k;  // columns or more keeps all
+    double top_p;        // 1 keeps all
+    double min_reach;    // logits below the maximum by more than -min_reach are left out; -infinity keeps all
+    void* scratch;       // draws_scratch bytes, 64-byte aligned
+};
+
+constexpr std::size_t draws_scratch(std::int64_t columns, std::size_t entry) {
+    const auto classes = static_cast<std::size_t>((columns + 15) / 16 * 16);
+    const std::size_t blocks = (static_cast<std::size_t>(columns) / 256 + 16) / 16 * 16;
+    return blocks * (16 + entry) + classes * (8 + 2 * entry);
+}
+
+// alpha-entmax, alpha = 1 + epsilon > 1: probabilities, thresholds on the scale of epsilon * logits, and with targets the
+// Fenchel-Young losses, the output then being their gradient. Null for what is not asked; out may be x.
+template <class T>
+struct SparseRows {
+    const T* x;
+    std::ptrdiff_t x_stride;
+    T* out;
+    std::ptrdiff_t out_stride;
+    double* thresholds;
+    const std::int64_t* target;  // with losses
+    double* losses;
+    std::int64_t rows, columns;
+    double epsilon;
+    T* scratch;  // sparse_scratch(columns) entries, 64-byte aligned
+};
+constexpr std::int64_t sparse_scratch(std::int64_t columns) { return 2 * ((columns + 15) / 16 * 16 + 256); }
+
+// The Jacobian of alpha-entmax times v, from the probabilities p; out may be v or p.
+template <class T>
+struct SparseProducts {
+    const T* p;
+    std::ptrdiff_t p_stride;
+    const T* v;
+    std::ptrdiff_t v_stride;
+    T* out;
+    std::ptrdiff_t out_stride;
+    std::int64_t rows, columns;
+    double epsilon;
+};
+
 // A tile of columns: `width` sequences of `length` entries, entry k of sequence j at k * length_stride + j * width_stride.
 struct Tile {
     std::int64_t width, length;
@@ -52,6 +103,9 @@ struct Kernels {
     std::int64_t (*rows_f64)(const Rows<double>&);
     void (*losses_f32)(const Losses<float>&);
     void (*losses_f64)(const Losses<double>&);
+    // return the first row that nothing can be drawn from, or -1
+    std::int64_t (*draws_f32)(const Draws<float>&);
+    std::int64_t (*draws_f64)(const Draws<double>&);
     void (*gather_f32)(const float* from, const Tile&, float* rows, std::ptrdiff_t row_stride);
     void (*gather_f64)(const double* from, const Tile&, double* rows, std::ptrdiff_t row_stride);
     void (*scatter_f32)(const float* rows, std::ptrdiff_t row_stride, float* to, const Tile&);
@@ -60,6 +114,10 @@ struct Kernels {
     void (*widen_bf16)(const std::uint16_t* from, std::int64_t n, float* to);
     void (*narrow_f16)(const float* from, std::int64_t n, std::uint16_t* to);
     void (*narrow_bf16)(const float* from, std::int64_t n, std::uint16_t* to);
+    void (*sparse_f32)(const SparseRows<float>&);
+    void (*sparse_f64)(const SparseRows<double>&);
+    void (*sparse_product_f32)(const SparseProducts<float>&);
+    void (*sparse_product_f64)(const SparseProducts<double>&);
 };
 
 extern const Kernels kernels_baseline;

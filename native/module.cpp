@@ -6,6 +6,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
+
 #include "dispatch.hpp"
 #include "layout.hpp"
 #include "quick.hpp"
@@ -72,6 +74,90 @@ void losses(const Matrix<T>& x, const Targets& target, const DoublesOut& out, st
         });
 }
 
+using Bits = nb::ndarray<const std::uint64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Classes = nb::ndarray<std::int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// Write the classes drawn from rows of x into chosen; returns the first row that nothing can be drawn from, or -1.
+template <class T>
+std::int64_t draws(const Matrix<T>& x, const Bits& uniform, const Classes& chosen, double beta_high, double beta_low,
+                   std::int64_t top_k, double top_p, double min_reach, int threads) {
+    const auto count = static_cast<std::int64_t>(x.shape(0)), n = static_cast<std::int64_t>(x.shape(1));
+    const auto each = static_cast<std::int64_t>(uniform.shape(1));
+    if (n == 0 || uniform.shape(0) != x.shape(0) || chosen.shape(0) != x.shape(0) || chosen.shape(1) != uniform.shape(1))
+        throw nb::value_error("x, uniform and chosen differ in rows or draws");
+    const std::ptrdiff_t stride = x.stride(0);
+    const T* from = x.data();
+    const std::uint64_t* bits = uniform.data();
+    std::int64_t* to = chosen.data();
+    std::atomic<std::int64_t> refused{count};
+    const nb::gil_scoped_release unlocked;
+    softmaxes::in_parallel(count, softmaxes::grain_of(n, 1), threads, [&](std::int64_t begin, std::int64_t end) {
+        void* buffer = softmaxes::scratch(softmaxes::draws_scratch(n, sizeof(T)));
+        const softmaxes::Draws<T> job{from + begin * stride, stride, bits + begin * each, to + begin * each,
+                                      end - begin, n, each, beta_high, beta_low, top_k, top_p, min_reach, buffer};
+        std::int64_t row;
+        if constexpr (sizeof(T) == 4) row = softmaxes::kernels().draws_f32(job);
+        else row = softmaxes::kernels().draws_f64(job);
+        if (row < 0) return;
+        std::int64_t first = refused.load();
+        while (begin + row < first && !refused.compare_exchange_weak(first, begin + row)) {}
+    });
+    return refused < count ? refused.load() : -1;
+}
+
+// Write alpha-entmax, alpha = 1 + epsilon, of rows; with targets the losses, and their gradient into out.
+template <class T>
+void sparse(const Matrix<T>& x, double epsilon, std::optional<MatrixOut<T>> out, std::optional<DoublesOut> thresholds,
+            std::optional<Targets> target, std::optional<DoublesOut> losses, int threads) {
+    const std::int64_t n = static_cast<std::int64_t>(x.shape(1)), count = static_cast<std::int64_t>(x.shape(0));
+    if (n == 0) return;
+    const softmaxes::SparseRows<T> all{x.data(), x.stride(0), out ? out->data() : nullptr, out ? out->stride(0) : 0,
+                                       thresholds ? thresholds->data() : nullptr, target ? target->data() : nullptr,
+                                       losses ? losses->data() : nullptr, count, n, epsilon, nullptr};
+    const nb::gil_scoped_release unlocked;
+    softmaxes::in_parallel(count, softmaxes::grain_of(n, 1), threads, [&](std::int64_t begin, std::int64_t end) {
+        auto job = all;
+        job.x += begin * job.x_stride;
+        if (job.out) job.out += begin * job.out_stride;
+        if (job.thresholds) job.thresholds += begin;
+        if (job.target) job.target += begin;
+        if (job.losses) job.losses += begin;
+        job.rows = end - begin;
+        job.scratch = static_cast<T*>(
+            softmaxes::scratch(static_cast<std::size_t>(softmaxes::sparse_scratch(n)) * sizeof(T)));
+        if constexpr (sizeof(T) == 4) softmaxes::kernels().sparse_f32(job);
+        else softmaxes::kernels().sparse_f64(job);
+    });
+}
+
+// Write the Jacobian of alpha-entmax at the probabilities p times v.
+template <class T>
+void sparse_product(const Matrix<T>& p, const Matrix<T>& v, double epsilon, const MatrixOut<T>& out, int threads) {
+    const std::int64_t n = static_cast<std::int64_t>(p.shape(1)), count = static_cast<std::int64_t>(p.shape(0));
+    if (n == 0) return;
+    const softmaxes::SparseProducts<T> all{p.data(), p.stride(0), v.data(), v.stride(0), out.data(), out.stride(0),
+                                           count, n, epsilon};
+    const nb::gil_scoped_release unlocked;
+    softmaxes::in_parallel(count, softmaxes::grain_of(n, 1), threads, [&](std::int64_t begin, std::int64_t end) {
+        auto job = all;
+        job.p += begin * job.p_stride;
+        job.v += begin * job.v_stride;
+        job.out += begin * job.out_stride;
+        job.rows = end - begin;
+        if constexpr (sizeof(T) == 4) softmaxes::kernels().sparse_product_f32(job);
+        else softmaxes::kernels().sparse_product_f64(job);
+    });
+}
+
+template <class T>
+void define_sparse(nb::module_& m, const char* rows_name, const char* product_name) {
+    m.def(rows_name, &sparse<T>, "x"_a.noconvert(), "epsilon"_a, "out"_a.noconvert().none(),
+          "thresholds"_a.noconvert().none(), "target"_a.noconvert().none(), "losses"_a.noconvert().none(), "threads"_a,
+          "Write alpha-entmax of rows, their thresholds, or their losses and gradients.");
+    m.def(product_name, &sparse_product<T>, "p"_a.noconvert(), "v"_a.noconvert(), "epsilon"_a, "out"_a.noconvert(),
+          "threads"_a, "Write the Jacobian of alpha-entmax times v.");
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -88,4 +174,12 @@ NB_MODULE(_native, m) {
     m.def("losses_f64", &losses<double>, "x"_a.noconvert(), "target"_a.noconvert(), "out"_a.noconvert(),
           "gradient"_a.noconvert().none(), "row_scale"_a.noconvert().none(), "threads"_a,
           "Write cross-entropy losses and gradients of float64 rows.");
+    m.def("draws_f32", &draws<float>, "x"_a.noconvert(), "uniform"_a.noconvert(), "chosen"_a.noconvert(), "beta_high"_a,
+          "beta_low"_a, "top_k"_a, "top_p"_a, "min_reach"_a, "threads"_a,
+          "Write classes drawn from float32 rows; see native/module.cpp.");
+    m.def("draws_f64", &draws<double>, "x"_a.noconvert(), "uniform"_a.noconvert(), "chosen"_a.noconvert(), "beta_high"_a,
+          "beta_low"_a, "top_k"_a, "top_p"_a, "min_reach"_a, "threads"_a,
+          "Write classes drawn from float64 rows; see native/module.cpp.");
+    define_sparse<float>(m, "sparse_f32", "sparse_product_f32");
+    define_sparse<double>(m, "sparse_f64", "sparse_product_f64");
 }

@@ -1,0 +1,89 @@
+// Rows in groups of one a lane, in the frame N = 0.
+//
+// Nearly every real row has its maximum in Constants::plain_low..plain_high, and there the frame N = 0 is exact: no pass
+// for the maximum is needed. The few other rows (huge, tiny, infinite, NaN) are told apart afterwards and done one by
+// one from their maximum. A power of two is all that differs, so the bits do not depend on which way a row went. What is
+// done once a row (divide, log) is done for all lanes of a group at once.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels.hpp"
+
+namespace {
+
+// A row whose maximum is at least plain_low has at least this sum.
+template <class V>
+inline double smallest_plain_sum() {
+    using C = Constants<typename V::scalar>;
+    return __builtin_ldexp(sizeof(typename V::scalar) == 4 ? 1.5229979744712628e-08 : 2.8e-96, C::lift);
+}
+
+template <class V>
+struct Group {
+    using T = typename V::scalar;
+    static constexpr int lanes = V::lanes;
+
+    AsIs<V> view{plain_frame<V>()};
+    double least = smallest_plain_sum<V>();
+    int count;
+    Total totals[lanes];
+    bool careful[lanes], single[lanes];
+    alignas(64) T tops[lanes], top_terms[lanes], top_lost[lanes];
+    alignas(64) double rest[16], log_sum[16];
+
+    Term top(int r) const { return {static_cast<double>(top_terms[r]), static_cast<double>(top_lost[r])}; }
+
+    // Sum `rows` rows of n entries, keeping their terms if there is a place for them.
+    template <bool keep_terms>
+    void take(const T* x, std::ptrdiff_t stride, int rows, std::int64_t n, bool with_care, T* terms,
+              std::ptrdiff_t terms_stride) {
+        constexpr Pass fast{false, keep_terms, true}, slow{true, keep_terms, true};
+        count = rows;
+        V row_tops[lanes];
+        for (int r = 0; r < lanes; ++r) row_tops[r] = broadcast<V>(static_cast<T>(-infinity));
+        for (int r = 0; r < rows; ++r) {
+            T* to = keep_terms ? terms + r * terms_stride : nullptr;
+            totals[r] = with_care ? sum_terms<slow, V>(x + r * stride, n, view, row_tops[r], to)
+                                  : sum_terms<fast, V>(x + r * stride, n, view, row_tops[r], to);
+            careful[r] = with_care;
+        }
+        const V largest = largest_lanes(row_tops);
+        V lost;
+        store(tops, largest);
+        store(top_terms, view.term(largest, &lost));
+        store(top_lost, lost);
+        for (int r = 0; r < rows; ++r)
+            single[r] = !(tops[r] <= Constants<T>::plain_high && totals[r].high >= least && totals[r].high < infinity);
+    }
+
+    // Sum a row again with care if a term rules it; returns whether one does.
+    bool care_if_ruled(int r, const T* x, std::int64_t n) {
+        if (static_cast<double>(top_terms[r]) < totals[r].high * ruling_share) return false;
+        V top = broadcast<V>(0);
+        if (!careful[r]) totals[r] = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
+        return careful[r] = true;
+    }
+
+    // log(1 + rest / top) of every row: the part of its log-sum above its maximum.
+    void take_logs(const T* x, std::ptrdiff_t stride, std::int64_t n) {
+        alignas(64) double exact_top[16];
+        for (int r = 0; r < 16; ++r) {
+            exact_top[r] = 1.0;
+            rest[r] = 0.0;
+            if (r >= count || single[r]) continue;
+            exact_top[r] = top(r).value + top(r).lost;
+            rest[r] = rest_of_row<V>(x + r * stride, n, tops[r], top(r), totals[r], careful[r], view);
+        }
+        for (int r = 0; r < count; r += F64::lanes) store(log_sum + r, log1p(div(load(rest + r), load(exact_top + r))));
+    }
+};
+
+// The number of rows to a group, so that their terms fit the scratch.
+template <class V>
+inline std::int64_t group_size(std::int64_t scratch_size, std::int64_t padded) {
+    const std::int64_t fitting = scratch_size / padded;
+    return fitting > V::lanes ? V::lanes : fitting < 1 ? 1 : fitting;
+}
+
+}  // namespace
