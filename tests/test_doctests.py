@@ -12,7 +12,7 @@ import softmaxes
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(softmaxes.__file__).parent
-# Rooms that need a library which the test extra does not bring are named after it: their examples run where it is there.
+# Rooms that need a library beyond the test extra are named after it: their examples run where it is installed.
 NEEDS = ("torch", "jax", "dask")
 
 
