@@ -18,6 +18,7 @@ _ROOMS = {
     "soft_argmax": "exponential",
     "softmax": "exponential",
     "softmin": "exponential",
+    "LogZ": "logz",
     "FAMILY": "maps",
     "Entmax": "maps",
     "Generalized": "maps",

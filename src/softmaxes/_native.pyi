@@ -46,6 +46,32 @@ def losses_f64(
 ) -> None:
     """Write cross-entropy losses and gradients of float64 rows."""
 
+def draws_f32(
+    x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu", writable=False)],
+    uniform: Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    chosen: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order="C", device="cpu")],
+    beta_high: float,
+    beta_low: float,
+    top_k: int,
+    top_p: float,
+    min_reach: float,
+    threads: int,
+) -> int:
+    """Write classes drawn from float32 rows; see native/module.cpp."""
+
+def draws_f64(
+    x: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu", writable=False)],
+    uniform: Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    chosen: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order="C", device="cpu")],
+    beta_high: float,
+    beta_low: float,
+    top_k: int,
+    top_p: float,
+    min_reach: float,
+    threads: int,
+) -> int:
+    """Write classes drawn from float64 rows; see native/module.cpp."""
+
 def quick(operation: int, x: object, axis: object, out: object, threads: int) -> object:
     """
     Return an operation on a plain array with every option at its default, or None if it is not one.

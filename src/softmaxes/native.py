@@ -113,6 +113,27 @@ def cross_entropy_rows(
     kernel(logits, target, losses_out, gradient_out, row_scale, threads_for(threads))
 
 
+def draw_rows(
+    logits: Array,
+    uniform: Array,
+    classes_out: Array,
+    beta: tuple[float, float],
+    top_k: int,
+    top_p: float,
+    min_reach: float,
+    threads: int | None = None,
+) -> int:
+    """Write classes drawn from softmax(beta * logits); return the first row without a draw, or -1.
+
+    logits: (n, K) float32 or float64, entries of a row adjacent. uniform: (n, draws) uint64, C-contiguous: all 64 bits
+    random; a draw is the inverse of the distribution function at uniform / 2^64. classes_out: (n, draws) int64.
+    beta: 0 and inf are the limits. What stays: the top_k largest, of these the likeliest with share top_p, and of these
+    those within -min_reach of the maximum. A row with NaN or without a possible class ends the work.
+    """
+    kernel = _native.draws_f32 if logits.dtype == np.float32 else _native.draws_f64
+    return kernel(logits, uniform, classes_out, *beta, top_k, top_p, min_reach, threads_for(threads))
+
+
 def describe() -> dict[str, Any]:
     """Return what runs: the instruction set, the threads, and for every operation what is native and why or why not."""
     dtypes = "float16, bfloat16, float32 and float64 NumPy arrays, any axis and any strides"
@@ -122,6 +143,7 @@ def describe() -> dict[str, Any]:
         "cross_entropy, cross_entropy_and_gradient": (
             "native for float32 and float64 NumPy rows with integer targets; other options run on the Array API text"
         ),
+        "sample": "native for float32 and float64 NumPy rows (narrower types widened); elsewhere the NumPy text",
         "temperature 0 and inf, weights=, entropy, soft_argmax, kl_divergence": (
             "Array API text: limits and derived quantities have no kernel of their own yet"
         ),
