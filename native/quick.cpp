@@ -160,7 +160,16 @@ PyObject* quick(PyObject*, PyObject* const* args, Py_ssize_t count) {
     return operation == Operation::logsumexp ? PyArray_Return(reinterpret_cast<PyArrayObject*>(result)) : result;
 }
 
+// empty_like(x) -> a new array like x, a large one in memory that is already warm
+PyObject* empty_like(PyObject*, PyObject* x) {
+    if (PyArray_Check(x)) return result_like(reinterpret_cast<PyArrayObject*>(x));
+    PyErr_SetString(PyExc_TypeError, "empty_like takes an array");
+    return nullptr;
+}
+
 PyMethodDef methods[] = {
+    {"empty_like", empty_like, METH_O,
+     "empty_like(x: object) -> object\n\nReturn a new array like x, a large one in memory that is already warm."},
     {"quick", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(quick)), METH_FASTCALL,
      "quick(operation: int, x: object, axis: object, out: object, threads: int) -> object\n\n"
      "Return an operation on a plain array with every option at its default, or None if it is not one."},

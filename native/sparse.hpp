@@ -240,10 +240,11 @@ inline double search(const Candidates<T>& candidates, Power& power) {
         double next = power.c + (at.sum - 1) / at.slope;
         if (at.sum > 1.01 || at.sum < 0.99)
             next = power.c + at.sum * (1 - power_of(at.sum, -power.epsilon)) / (power.epsilon * at.slope);
-        if (!(next >= low && next <= high)) next = 0.5 * (low + high);
-        if (next == power.c) return at.sum;
+        // (beyond alpha = 2 Newton's method can be caught where an entry leaves 0, and takes turns with the middle)
+        if (!(next >= low && next <= high) || (power.epsilon > 1 && i % 2)) next = 0.5 * (low + high);
+        if (next == power.c && (power.epsilon < 1 || i % 2)) return at.sum;
         power.c = next;
-        if (next == low || (next == high && tried)) break;
+        if ((next == low || (next == high && tried)) && (power.epsilon < 1 || i % 2)) break;
     }
     return slopes(candidates, power).sum;
 }

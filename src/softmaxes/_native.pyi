@@ -72,6 +72,49 @@ def draws_f64(
 ) -> int:
     """Write classes drawn from float64 rows; see native/module.cpp."""
 
+def sparse_f32(
+    x: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu", writable=False)],
+    epsilon: float,
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu")] | None,
+    thresholds: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")] | None,
+    target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None,
+    losses: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")] | None,
+    threads: int,
+) -> None:
+    """Write alpha-entmax of rows, their thresholds, or their losses and gradients."""
+
+def sparse_product_f32(
+    p: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu", writable=False)],
+    v: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu", writable=False)],
+    epsilon: float,
+    out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu")],
+    threads: int,
+) -> None:
+    """Write the Jacobian of alpha-entmax times v."""
+
+def sparse_f64(
+    x: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu", writable=False)],
+    epsilon: float,
+    out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu")] | None,
+    thresholds: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")] | None,
+    target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None,
+    losses: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")] | None,
+    threads: int,
+) -> None:
+    """Write alpha-entmax of rows, their thresholds, or their losses and gradients."""
+
+def sparse_product_f64(
+    p: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu", writable=False)],
+    v: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu", writable=False)],
+    epsilon: float,
+    out: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu")],
+    threads: int,
+) -> None:
+    """Write the Jacobian of alpha-entmax times v."""
+
+def empty_like(x: object) -> object:
+    """Return a new array like x, a large one in memory that is already warm."""
+
 def quick(operation: int, x: object, axis: object, out: object, threads: int) -> object:
     """
     Return an operation on a plain array with every option at its default, or None if it is not one.

@@ -134,6 +134,50 @@ def draw_rows(
     return kernel(logits, uniform, classes_out, *beta, top_k, top_p, min_reach, threads_for(threads))
 
 
+def empty_like(x: Array) -> Array:
+    """Return a new array like x, in C order if x is; a large one lies in memory that is already warm."""
+    return _native.empty_like(x)
+
+
+def entmax_rows(
+    logits: Array, alpha: float, out: Array, tau_out: Array | None = None, threads: int | None = None
+) -> None:
+    """Write alpha-entmax, alpha > 1, of every row: p_i = [(alpha - 1) z_i - tau]_+^(1 / (alpha - 1)).
+
+    logits: (n, K) float32 or float64, entries of a row adjacent. out: like logits, or logits itself. tau_out: (n,)
+    float64. A row with NaN, or without a possible class, gives NaN; one with +inf its limit, with tau = inf.
+    """
+    kernel = _native.sparse_f32 if logits.dtype == np.float32 else _native.sparse_f64
+    kernel(logits, alpha - 1, out, tau_out, None, None, threads_for(threads))
+
+
+def entmax_losses(
+    logits: Array,
+    target: Array,
+    alpha: float,
+    losses_out: Array,
+    gradient_out: Array | None = None,
+    threads: int | None = None,
+) -> None:
+    """Write the Fenchel-Young losses of alpha-entmax, alpha > 1, and their gradient p - onehot if asked.
+
+    logits: (n, K) float32 or float64, entries of a row adjacent. target: (n,) int64, already checked. losses_out: (n,)
+    float64. gradient_out: like logits, or logits itself. Rows without an answer give NaN as in `entmax_rows`.
+    """
+    kernel = _native.sparse_f32 if logits.dtype == np.float32 else _native.sparse_f64
+    kernel(logits, alpha - 1, gradient_out, None, target, losses_out, threads_for(threads))
+
+
+def entmax_product(probabilities: Array, v: Array, alpha: float, out: Array, threads: int | None = None) -> None:
+    """Write J v for every row, J the symmetric Jacobian of alpha-entmax, alpha > 1, at these probabilities.
+
+    J v = g (v - sum g v / sum g) with g = p^(2 - alpha) where p > 0, else 0; all (n, K) of one float type; out may
+    be v. A row whose first probability is NaN gives NaN.
+    """
+    kernel = _native.sparse_product_f32 if v.dtype == np.float32 else _native.sparse_product_f64
+    kernel(probabilities, v, alpha - 1, out, threads_for(threads))
+
+
 def describe() -> dict[str, Any]:
     """Return what runs: the instruction set, the threads, and for every operation what is native and why or why not."""
     dtypes = "float16, bfloat16, float32 and float64 NumPy arrays, any axis and any strides"
@@ -144,6 +188,9 @@ def describe() -> dict[str, Any]:
             "native for float32 and float64 NumPy rows with integer targets; other options run on the Array API text"
         ),
         "sample": "native for float32 and float64 NumPy rows (narrower types widened); elsewhere the NumPy text",
+        "sparsemax, entmax": (
+            "native for float32 and float64 NumPy rows: probabilities, Jacobian products, losses; elsewhere " + generic
+        ),
         "temperature 0 and inf, weights=, entropy, soft_argmax, kl_divergence": (
             "Array API text: limits and derived quantities have no kernel of their own yet"
         ),
