@@ -34,16 +34,18 @@ struct Group {
 
     Term top(int r) const { return {static_cast<double>(top_terms[r]), static_cast<double>(top_lost[r])}; }
 
-    // Sum `rows` rows of n entries, keeping their terms if there is a place for them.
-    template <bool keep_terms>
+    // Sum `rows` rows of n entries; `terms` is where their terms are kept, or the lines to be fetched for later.
+    enum class Use { none, keep, fetch };
+    template <Use use>
     void take(const T* x, std::ptrdiff_t stride, int rows, std::int64_t n, bool with_care, T* terms,
               std::ptrdiff_t terms_stride) {
-        constexpr Pass fast{false, keep_terms, true}, slow{true, keep_terms, true};
+        constexpr bool keep = use == Use::keep, fetch = use == Use::fetch;
+        constexpr Pass fast{false, keep, true, fetch}, slow{true, keep, true, fetch};
         count = rows;
         V row_tops[lanes];
         for (int r = 0; r < lanes; ++r) row_tops[r] = broadcast<V>(static_cast<T>(-infinity));
         for (int r = 0; r < rows; ++r) {
-            T* to = keep_terms ? terms + r * terms_stride : nullptr;
+            T* to = use == Use::none ? nullptr : terms + r * terms_stride;
             totals[r] = with_care ? sum_terms<slow, V>(x + r * stride, n, view, row_tops[r], to)
                                   : sum_terms<fast, V>(x + r * stride, n, view, row_tops[r], to);
             careful[r] = with_care;

@@ -78,8 +78,8 @@ inline void loss_group(const Losses<typename V::scalar>& job, Group<V>& group, s
     T* out = job.gradient ? job.gradient + first * job.gradient_stride : nullptr;
     T* terms = in_place ? job.scratch : out;
     const std::ptrdiff_t stride = in_place ? padded : job.gradient_stride;
-    if (out) group.template take<true>(x, job.x_stride, group.count, n, n <= short_row, terms, stride);
-    else group.template take<false>(x, job.x_stride, group.count, n, n <= short_row, nullptr, 0);
+    if (out) group.template take<Group<V>::Use::keep>(x, job.x_stride, group.count, n, n <= short_row, terms, stride);
+    else group.template take<Group<V>::Use::none>(x, job.x_stride, group.count, n, n <= short_row, nullptr, 0);
 
     alignas(64) T targets[V::lanes] = {}, target_terms[V::lanes], target_lost[V::lanes];
     for (int r = 0; r < group.count; ++r) targets[r] = x[r * job.x_stride + target[r]];

@@ -50,6 +50,7 @@ struct Tempered {
 // What a pass over a row does besides summing.
 struct Pass {
     bool careful, keep_terms, keep_top;
+    bool fetch = false;  // ask for the lines that a later pass will write, while there is arithmetic to do
 };
 constexpr Pass careful_sum{true, false, false}, careful_terms{true, true, false}, plain_terms{false, true, false};
 
@@ -70,6 +71,7 @@ inline Total sum_chunk(const typename V::scalar* x, std::int64_t n, const View& 
         for (int g = 0; g < group; ++g) {
             if (pass.keep_top) tops[g] = max(v.v[g], tops[g]);
             if (pass.keep_terms) store(terms + i + g * lanes, e.v[g]);
+            if (pass.fetch) __builtin_prefetch(terms + i + g * lanes, 1);
         }
         if (pass.careful) sum.add_group(e, rest);
         else sum.add_group(e);
@@ -101,7 +103,7 @@ inline Total sum_terms(const typename V::scalar* x, std::int64_t n, const View& 
     Total total{0.0, 0.0};
     for (std::int64_t i = 0; i < n; i += chunk) {
         const std::int64_t m = n - i < chunk ? n - i : chunk;
-        total = merge(total, sum_chunk<pass, V>(x + i, m, view, top, terms + (pass.keep_terms ? i : 0)));
+        total = merge(total, sum_chunk<pass, V>(x + i, m, view, top, terms + (pass.keep_terms || pass.fetch ? i : 0)));
     }
     return total;
 }
@@ -173,9 +175,17 @@ inline Reciprocal<F64> reciprocal(F64, Total total, double factor) {
     return {broadcast<F64>(scaled), broadcast<F64>(__builtin_fma(high, factor, -scaled) + low * factor)};
 }
 
+// out = f(x), entry by entry. Stores start at a cache line: one that straddles two lines costs as much as two.
 template <class V, class Function>
 inline void map_row(const typename V::scalar* x, typename V::scalar* out, std::int64_t n, Function f) {
+    constexpr std::int64_t line = 64, size = sizeof(typename V::scalar);
+    const std::int64_t ahead = static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(out) % line) / size;
     std::int64_t i = 0;
+    if (ahead > 0 && n >= 4 * V::lanes) {
+        const int head = static_cast<int>(ahead);
+        store_first(out, f(load_first(x, head, broadcast<V>(0))), head);
+        i = ahead;
+    }
     for (; i + V::lanes <= n; i += V::lanes) store(out + i, f(load(x + i)));
     if (i < n) {
         const int left = static_cast<int>(n - i);

@@ -153,7 +153,7 @@ inline void softmax_group(const Rows<typename V::scalar>& job, Group<V>& group, 
     const bool in_place = job.x == job.out;
     T* terms = in_place ? job.scratch : out;
     const std::ptrdiff_t stride = in_place ? padded : job.out_stride;
-    group.template take<true>(x, job.x_stride, group.count, n, careful_quotients<V> && n <= short_row, terms, stride);
+    group.template take<Group<V>::Use::keep>(x, job.x_stride, group.count, n, careful_quotients<V> && n <= short_row, terms, stride);
     for (int r = 0; r < group.count; ++r) {
         if (group.single[r]) continue;
         const bool ruled = careful_quotients<V> && group.care_if_ruled(r, x + r * job.x_stride, n);
@@ -167,7 +167,13 @@ template <class V>
 inline void log_group(const Rows<typename V::scalar>& job, Group<V>& group, std::int64_t first) {
     const std::int64_t n = job.columns;
     const auto* x = job.x + first * job.x_stride;
-    group.template take<false>(x, job.x_stride, group.count, n, n <= short_row, nullptr, 0);
+    // results that do not fit the nearer caches are fetched while the sums are taken
+    constexpr std::int64_t near = (1 << 20) / sizeof(typename V::scalar);
+    if (job.operation == Operation::log_softmax && job.x != job.out && n > short_row && job.rows * n >= near)
+        group.template take<Group<V>::Use::fetch>(x, job.x_stride, group.count, n, false,
+                                                  job.out + first * job.out_stride, job.out_stride);
+    else
+        group.template take<Group<V>::Use::none>(x, job.x_stride, group.count, n, n <= short_row, nullptr, 0);
     group.take_logs(x, job.x_stride, n);
     for (int r = 0; r < group.count; ++r) {
         if (group.single[r]) continue;

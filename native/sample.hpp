@@ -231,16 +231,50 @@ struct Selection {
     std::int64_t* weights;
 };
 
-// Copy the entries from `least` on; blocks below it are passed over.
+// Where the least logit that stays is looked for: entries from `low` on weigh the goal or more, those from `high` on
+// weigh `above`, which is less.
 template <class T>
-inline std::int64_t gather_from(T least, const T* x, std::int64_t n, const T* tops, T* values) {
+struct Bracket {
+    T low, high;
+    double above;
+};
+
+// What a view weighs in a whole row.
+template <class V, class View>
+inline double mass_of(const typename V::scalar* x, std::int64_t n, const View& view) {
+    V top = broadcast<V>(0);
+    double s[8];
+    store(s, block_lanes<V>(x, n, view, top));
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+// Halve a bracket a few times by weighing, which is several times faster an entry than counting in bins.
+template <class T, class MassFrom>
+inline void narrow(Bracket<T>& bracket, double goal, std::int64_t n, const MassFrom& mass_from) {
+    if (n < 4096) return;
+    for (int i = 0; i < 6; ++i) {
+        const T middle = bracket.low / 2 + bracket.high / 2;
+        if (!(bracket.low < middle && middle < bracket.high)) return;
+        const double mass = mass_from(middle);
+        if (mass >= goal) {
+            bracket.low = middle;
+        } else {
+            bracket.high = middle;
+            bracket.above = mass;
+        }
+    }
+}
+
+// Copy the entries inside a bracket; blocks below it are passed over.
+template <class T>
+inline std::int64_t gather_between(const Bracket<T>& bracket, const T* x, std::int64_t n, const T* tops, T* values) {
     std::int64_t count = 0;
     for (std::int64_t b = 0; b * block < n; ++b) {
-        if (tops[b] < least) continue;
+        if (tops[b] < bracket.low) continue;
         const std::int64_t end = n - b * block < block ? n : (b + 1) * block;
         for (std::int64_t i = b * block; i < end; ++i) {
             values[count] = x[i];
-            count += x[i] >= least;
+            count += static_cast<int>(x[i] >= bracket.low) & static_cast<int>(x[i] < bracket.high);
         }
     }
     return count;
@@ -248,47 +282,57 @@ inline std::int64_t gather_from(T least, const T* x, std::int64_t n, const T* to
 
 template <class V>
 inline typename V::scalar least_of_top_k(const typename V::scalar* x, std::int64_t n, std::int64_t k,
-                                         typename V::scalar least, const Selection<typename V::scalar>& room) {
+                                         typename V::scalar maximum, typename V::scalar least,
+                                         const Selection<typename V::scalar>& room) {
+    using T = typename V::scalar;
     const std::int64_t blocks = (n + block - 1) / block;
-    const auto of_equals = [&](std::int64_t count) {
+    const auto count_from = [&](T from) { return mass_of<V>(x, n, Alike<V>{broadcast<V>(from)}); };
+    const auto select_equals = [&](std::int64_t count, std::int64_t goal) {
         for (std::int64_t i = 0; i < count; ++i) room.weights[i] = 1;
-        return weighted_select(room.values, room.weights, count, k);
+        return weighted_select(room.values, room.weights, count, goal);
     };
+    Bracket<T> bracket{least, maximum, count_from(maximum)};
+    if (bracket.above >= static_cast<double>(k)) return maximum;
     if (k <= blocks) {
         // the k-th largest of the blocks' maxima has k entries from it on: nothing below it is among the first k
         for (std::int64_t b = 0; b < blocks; ++b) room.values[b] = room.tops[b];
-        const auto bound = of_equals(blocks);
-        least = bound > least ? bound : least;
+        const T bound = select_equals(blocks, k);
+        bracket.low = bound > least ? bound : least;
+    } else {
+        T bound = maximum;
+        for (std::int64_t b = 0; b < blocks; ++b) bound = room.tops[b] < bound ? room.tops[b] : bound;
+        if (bound > least && count_from(bound) >= static_cast<double>(k)) bracket.low = bound;
+        narrow(bracket, static_cast<double>(k), n, count_from);
     }
-    return of_equals(gather_from(least, x, n, room.tops, room.values));
+    const std::int64_t count = gather_between(bracket, x, n, room.tops, room.values);
+    return count ? select_equals(count, k - static_cast<std::int64_t>(bracket.above)) : bracket.high;
 }
 
 // The smallest set of the likeliest among the entries from `least` on that has the share p of their mass.
 template <class V, class View>
 inline typename V::scalar least_of_top_p(const Draws<typename V::scalar>& job, const typename V::scalar* x,
-                                         typename V::scalar maximum, typename V::scalar least, bool all,
-                                         const View& view, const Selection<typename V::scalar>& room) {
+                                         typename V::scalar maximum, typename V::scalar least, const View& view,
+                                         const Selection<typename V::scalar>& room) {
     using T = typename V::scalar;
     const std::int64_t n = job.columns;
-    V top = broadcast<V>(0);
-    double total = 0;
-    if (all) {
-        // entries below a certain logit cannot have the share 1 - p even if there were n of them
-        total = sum_terms<careful_sum, V>(x, n, view, top, nullptr).high;
-        const double share = (1.0 - job.top_p) * total / (one_term<V>(maximum, view).value * static_cast<double>(n));
-        const double below = static_cast<double>(maximum) + __builtin_log(share) / job.beta_high;
-        const T bound = static_cast<T>(below - 1e-6 * (__builtin_fabs(below) + __builtin_fabs(static_cast<double>(maximum))));
-        least = bound > maximum ? maximum : bound > least ? bound : least;
-    }
-    const std::int64_t count = gather_from(least, x, n, room.tops, room.values);
+    const auto mass_from = [&](T from) { return mass_of<V>(x, n, Kept<V, View>{view, broadcast<V>(from)}); };
+    const double total = mass_from(least), goal = job.top_p * total;
+    Bracket<T> bracket{least, maximum, mass_from(maximum)};
+    if (bracket.above >= goal) return maximum;
+    // entries below a certain logit cannot have the share 1 - p even if there were n of them
+    const double share = (1.0 - job.top_p) * total / (one_term<V>(maximum, view).value * static_cast<double>(n));
+    const double below = static_cast<double>(maximum) + __builtin_log(share) / job.beta_high;
+    const double slack = 1e-6 * (__builtin_fabs(below) + __builtin_fabs(static_cast<double>(maximum)));
+    const T bound = static_cast<T>(below - slack);
+    if (bound > least && bound < maximum) bracket.low = bound;
+    narrow(bracket, goal, n, mass_from);
+    const std::int64_t count = gather_between(bracket, x, n, room.tops, room.values);
     map_row<V>(room.values, room.terms, count, [&](V v) { return view.term(v); });
-    if (!all)
-        for (std::int64_t i = 0; i < count; ++i) total += static_cast<double>(room.terms[i]);
     const double scale = whole_scale(total);
     for (std::int64_t i = 0; i < count; ++i)
         room.weights[i] = static_cast<std::int64_t>(static_cast<double>(room.terms[i]) * scale);
-    const auto goal = static_cast<std::int64_t>(__builtin_ceil(job.top_p * total * scale));
-    return weighted_select(room.values, room.weights, count, goal > 1 ? goal : 1);
+    const auto left = static_cast<std::int64_t>(__builtin_ceil((goal - bracket.above) * scale));
+    return count ? weighted_select(room.values, room.weights, count, left > 1 ? left : 1) : bracket.high;
 }
 
 template <class V, class View>
@@ -301,8 +345,8 @@ inline void filter_and_draw(const Draws<typename V::scalar>& job, std::int64_t r
     T least = lowest<T>;
     const bool by_count = n > job.top_k, by_mass = job.top_p < 1.0;
     if (by_count || by_mass) block_tops<V>(x, n, room.tops);
-    if (by_count) least = least_of_top_k<V>(x, n, job.top_k, least, room);
-    if (by_mass) least = least_of_top_p<V>(job, x, maximum, least, !by_count, view, room);
+    if (by_count) least = least_of_top_k<V>(x, n, job.top_k, maximum, least, room);
+    if (by_mass) least = least_of_top_p<V>(job, x, maximum, least, view, room);
     if (const T bound = rounded_up<T>(static_cast<double>(maximum) + job.min_reach); bound > least) least = bound;
     sum_and_draw<V>(job, row, Kept<V, View>{view, broadcast<V>(least)}, sums, up_to);
 }
