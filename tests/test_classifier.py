@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from softmaxes import native
 from softmaxes.classifier import SeparationWarning, SoftmaxClassifier, from_parameters
 from softmaxes.selection import SoftmaxClassifierCV
 from softmaxes.sources import Arrays
@@ -192,7 +193,9 @@ def test_an_interrupted_fit_leaves_the_old_model(monkeypatch: pytest.MonkeyPatch
         calls.append(1)
         if len(calls) > 2:
             raise KeyboardInterrupt
+        kernel(*args, **kwargs)
 
+    kernel = native.cross_entropy_rows
     monkeypatch.setattr("softmaxes.native.cross_entropy_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X[:, :2], y)

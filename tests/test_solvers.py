@@ -14,7 +14,19 @@ from sklearn.datasets import load_iris
 
 from softmaxes.maps import FAMILY, Hardmax, MinShift, RegularisedArgmax, member
 from softmaxes.objective import Evaluation, MemberLoss, Objective, SoftmaxLoss
-from softmaxes.solvers import LBFGS, NAMED, OWLQN, Certifier, GradientDescent, Progressive, Record, Stopping, choose
+from softmaxes.solvers import (
+    LBFGS,
+    NAMED,
+    OWLQN,
+    Certifier,
+    GradientDescent,
+    Newton,
+    Progressive,
+    Record,
+    Stopping,
+    choose,
+)
+from softmaxes.solvers.direct import Direct
 from softmaxes.solvers.linesearch import search
 from softmaxes.solvers.preconditioners import PRECONDITIONERS
 from softmaxes.sources import Arrays, Sparse
@@ -74,7 +86,7 @@ def _solve(solver, X, y, s, n_classes, l1, l2, *, tol=1e-9, max_iter=2000, spars
 SMOOTH = [LBFGS(preconditioner=name, refresh=(3, 8)) for name in PRECONDITIONERS]
 
 
-@pytest.mark.parametrize("solver", [*SMOOTH, Progressive((4, 2))], ids=str)
+@pytest.mark.parametrize("solver", [*SMOOTH, Newton(), Progressive((4, 2))], ids=str)
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_reaches_the_least_value_and_proves_it(solver, n_classes: int, sparse: bool) -> None:
@@ -179,6 +191,33 @@ def test_hessian_is_the_derivative_of_the_gradient(n_classes: int, sparse: bool)
         np.testing.assert_allclose(objective.hessian(theta), np.array(columns), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("kind", ["labels", "weights", "probabilities", "sparse", "no intercept"])
+def test_few_rows_held_standardised_give_the_same_numbers(n_classes: int, kind: str) -> None:
+    X, y, s = _data(n_classes, scales=True)
+    targets = np.random.default_rng(0).dirichlet(np.ones(n_classes), len(y)) if kind == "probabilities" else y
+    weights = s if kind in ("weights", "probabilities") else None
+    with Workers(1) as workers:
+        source = Sparse(scipy.sparse.csr_array(X), y, None) if kind == "sparse" else Arrays(X, targets, weights)
+        objective = Objective(source, n_classes, l2=0.1, workers=workers, fit_intercept=kind != "no intercept")
+        direct = Direct(objective)
+        theta = objective.symmetric_part(np.random.default_rng(1).standard_normal(objective.start().shape))
+        theta[:, -1] *= objective.fit_intercept
+        expected, found = objective.evaluate(theta, "double"), direct.evaluate(theta)
+        # The two sum in another order: a few rounding errors of terms of about 1.
+        np.testing.assert_allclose([found.loss, found.value], [expected.loss, expected.value], rtol=1e-14)
+        np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(direct.hessian(), objective.hessian(theta, "double"), rtol=1e-12, atol=1e-12)
+
+
+def test_newton_doubles_its_digits() -> None:
+    X, y, s = _data(3)
+    _, record, solution = _solve(Newton(polish=0), X, y, s, 3, 0.0, 0.02, tol=1e-13)
+    norms = [line.gradient_norm for line in record.iterations]
+    assert solution.n_iter <= 8
+    assert any(after <= 10 * before**2 for before, after in pairwise(norms) if before < 1e-2)
+
+
 def test_line_search_accepts_only_descent() -> None:
     X, y, s = _data(3)
     with Workers(1) as workers:
@@ -194,7 +233,7 @@ def test_line_search_accepts_only_descent() -> None:
 def test_choice_names_a_solver_and_a_reason() -> None:
     X, y, s = _data(3)
     cases = [
-        (Arrays(X, y, s), {}, "dense"),
+        (Arrays(np.zeros((2000, 60)), np.zeros(2000, int)), {}, "dense"),
         (Arrays(np.zeros((10, 600)), np.zeros(10, int)), {}, "kronecker"),
         (Sparse(scipy.sparse.csr_array((10, 5000)), np.zeros(10, int)), {}, "diagonal"),
         (Arrays(X, y, s), {"loss": MemberLoss(member("sparsemax"))}, "kronecker"),
@@ -205,6 +244,7 @@ def test_choice_names_a_solver_and_a_reason() -> None:
             assert isinstance(choice.solver, LBFGS)
             assert choice.solver.preconditioner == expected
             assert len(choice.reason) > 20
+        assert isinstance(choose(Objective(Arrays(X, y, s), 3, l2=0.1, workers=workers)).solver, Newton)
         assert isinstance(choose(Objective(Arrays(X, y, s), 3, l1=0.1, l2=0.1, workers=workers)).solver, OWLQN)
         rng = np.random.default_rng(0)
         many = Arrays(rng.standard_normal((100_000, 60), dtype=np.float32), rng.integers(15, size=100_000))
@@ -215,7 +255,10 @@ def test_choice_names_a_solver_and_a_reason() -> None:
 
 @pytest.mark.parametrize("solver", NAMED.values(), ids=str)
 def test_solvers_are_frozen_values(solver) -> None:
-    assert eval(repr(solver), {kind.__name__: kind for kind in (LBFGS, OWLQN, GradientDescent, Progressive)}) == solver
+    assert (
+        eval(repr(solver), {kind.__name__: kind for kind in (LBFGS, OWLQN, GradientDescent, Newton, Progressive)})
+        == solver
+    )
     with pytest.raises(dataclasses.FrozenInstanceError):
         solver.anything = 1
 

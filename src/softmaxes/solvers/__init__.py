@@ -5,10 +5,13 @@ from softmaxes.solvers.certificate import Certifier, Optimality
 from softmaxes.solvers.choice import Choice, choose
 from softmaxes.solvers.gradient_descent import GradientDescent
 from softmaxes.solvers.lbfgs import LBFGS
+from softmaxes.solvers.newton import Newton
 from softmaxes.solvers.owlqn import OWLQN
 from softmaxes.solvers.progressive import Progressive
 
-NAMED: dict[str, Solver] = {solver.name: solver for solver in (LBFGS(), Progressive(), OWLQN(), GradientDescent())}
+NAMED: dict[str, Solver] = {
+    solver.name: solver for solver in (Newton(), LBFGS(), Progressive(), OWLQN(), GradientDescent())
+}
 """Solvers by the name that `SoftmaxClassifier(solver=...)` takes."""
 
 __all__ = [
@@ -19,6 +22,7 @@ __all__ = [
     "Choice",
     "GradientDescent",
     "Iteration",
+    "Newton",
     "Optimality",
     "Progressive",
     "Record",

@@ -107,9 +107,9 @@ class Certifier:
         at_bias = float(evaluation.gradient[:, -1] @ theta[:, -1])
         mean_entropy = evaluation.loss - fit - at_bias
         residual = self._full(evaluation.gradient[:, -1])
-        residual = np.where(np.abs(residual) < 1e-300, 0.0, residual)  # a class without weight, at probability 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = float(np.max(np.where(residual > 0, residual / (self._share + residual), 0.0)))
+        # A class without weight at probability 0 asks nothing: a residual that rounds to 0 is 0.
+        over = residual[residual > 1e-300]
+        t = float((over / (self._share[residual > 1e-300] + over)).max(initial=0.0))
         if not t < 1:
             return None
         if t == 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from softmaxes.objective import Objective, SoftmaxLoss
 from softmaxes.solvers.base import Solver
 from softmaxes.solvers.lbfgs import LBFGS
+from softmaxes.solvers.newton import Newton
 from softmaxes.solvers.owlqn import OWLQN
 from softmaxes.solvers.progressive import Progressive
 from softmaxes.sources import IndexedSource
@@ -42,10 +43,10 @@ def choose(objective: Objective) -> Choice:
     size = objective.n_outputs * (objective.n_features + 1)
     few = size <= DENSE_SIZE and objective.source.n_rows * size**2 <= DENSE_WORK
     if few and isinstance(objective.loss, SoftmaxLoss):
-        tiny = objective.source.n_rows * size**2 <= TINY_WORK
-        renewed = (3, 5, 7, 9, 12, 16) if tiny else (10, 24, 48)
+        if objective.source.n_rows * size**2 <= TINY_WORK:
+            return Choice(Newton(), f"{size} parameters and {objective.source.n_rows} rows: Hessians are no cost")
         return Choice(
-            LBFGS(preconditioner="dense", refresh=renewed, polish=1 if tiny else 0),
+            LBFGS(preconditioner="dense", refresh=(10, 24, 48)),
             f"{size} parameters are few enough to factor the Hessian itself now and then",
         )
     if objective.source.is_sparse or objective.n_features > KRONECKER_FEATURES:

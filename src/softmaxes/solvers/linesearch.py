@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
-from softmaxes.objective import Evaluation, Objective, Precision
+from softmaxes.objective import Evaluation, Precision
 
 DECREASE = 1e-4
 CURVATURE = 0.9
@@ -12,8 +14,14 @@ NOISE = {"single": 1e-7, "double": 1e-15}
 """Relative error of a value: below it a difference of two values says nothing, and slopes decide."""
 
 
+class Smooth(Protocol):
+    """What can be searched: value and gradient at any θ."""
+
+    def evaluate(self, theta: np.ndarray, precision: Precision) -> Evaluation: ...
+
+
 def search(
-    objective: Objective, current: Evaluation, direction: np.ndarray, precision: Precision, trials: int = 20
+    objective: Smooth, current: Evaluation, direction: np.ndarray, precision: Precision, trials: int = 20
 ) -> Evaluation | None:
     """Return the evaluation at an acceptable point current + step · direction, trying step 1 first; else None.
 

@@ -10,7 +10,7 @@ The Hessian is the mean of (diag p - p pᵀ) ⊗ x xᵀ plus the penalty. Two ap
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -75,47 +75,54 @@ class Dense:
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._first: Kronecker | None = Kronecker(objective)
+        self._current: Kronecker | Inverse = Kronecker(objective)
 
     def refresh(self, theta: np.ndarray) -> None:
         """Factor the Hessian at θ."""
-        objective = self._objective
-        if self._first is not None and not theta[:, :-1].any():
-            self._first.refresh(theta)
-            return
-        self._first = None
-        k, width = theta.shape
-        matrix = objective.hessian(theta)
-        diagonal = np.einsum("ii->i", matrix)
-        diagonal += np.tile(np.append(objective.l2 * objective.scale**2, 0.0), k)
-        if k > 1:
-            # The null direction of every feature, all classes together: see Kronecker.
-            cube = matrix.reshape(k, width, k, width)
-            for j in range(width):
-                cube[:, j, :, j] += diagonal.mean() / k
-        self._factor = _factored(matrix, diagonal)
+        if isinstance(self._current, Kronecker) and not theta[:, :-1].any():
+            self._current.refresh(theta)
+        else:
+            self._current = Inverse(self._objective, self._objective.hessian(theta), 1e-7)
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
-        from scipy.linalg import cho_solve
+        return self._current.solve(gradient)
 
-        if self._first is not None:
-            return self._first.solve(gradient)
-        step: np.ndarray = cho_solve(self._factor, gradient.ravel(), check_finite=False)
+
+class Inverse:
+    """The inverse of a Hessian of the data term plus that of the penalty, by its Cholesky factor."""
+
+    def __init__(self, objective: Objective, matrix: np.ndarray, ridge: float) -> None:
+        """matrix: (k (d + 1), k (d + 1)), overwritten. ridge: the least share of its mean diagonal to add, for sums
+        that are rounded.
+        """
+        k, width = objective.n_outputs, objective.n_features + 1
+        diagonal = np.einsum("ii->i", matrix)
+        diagonal += np.tile(np.append(objective.l2 * objective.scale**2, 0.0), k)
+        mean = float(diagonal.mean())
+        if k > 1:
+            # The null direction of every feature, all classes together: see Kronecker.
+            np.einsum("ijkj->ikj", matrix.reshape(k, width, k, width))[...] += mean / k
+        self._factor = _factored(matrix, diagonal, ridge)
+
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        from scipy.linalg.lapack import dpotrs
+
+        step: np.ndarray = dpotrs(self._factor, gradient.ravel(), lower=1)[0]
         return step.reshape(gradient.shape)
 
 
-def _factored(matrix: np.ndarray, diagonal: np.ndarray) -> Any:
-    """Return the Cholesky factor of matrix plus the least ridge that float32 sums need; diagonal is a view of it."""
-    from scipy.linalg import LinAlgError, cho_factor
+def _factored(matrix: np.ndarray, diagonal: np.ndarray, ridge: float) -> np.ndarray:
+    """Return the Cholesky factor of matrix plus the least ridge that makes it definite; diagonal is a view of it."""
+    from scipy.linalg.lapack import dpotrf
 
     mean = float(diagonal.mean())
-    for ridge in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3):
+    while ridge <= 1e-3:
         diagonal += ridge * mean
-        try:
-            return cho_factor(matrix, lower=True, check_finite=False)
-        except LinAlgError:
-            continue
-    return cho_factor(np.diag(diagonal), lower=True, check_finite=False)
+        factor, failed = dpotrf(matrix.T, lower=1, clean=0)
+        if not failed:
+            return factor  # type: ignore[no-any-return]
+        ridge *= 10
+    return dpotrf(np.diag(diagonal), lower=1)[0]  # type: ignore[no-any-return]
 
 
 class Diagonal:
