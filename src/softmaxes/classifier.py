@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from importlib import import_module
 from numbers import Real
 from pathlib import Path
@@ -26,8 +27,9 @@ from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss
 from softmaxes.solvers import NAMED, Certifier, Record, Solution, Solver, Stopping, choose
 from softmaxes.solvers.incremental import Stream
 from softmaxes.solvers.separation import labelled, separated
-from softmaxes.sources import Arrays, Encoded, IndexedSource, Source, Sparse, classes_of
-from softmaxes.sources.encoding import codes_of
+from softmaxes.sources import Arrays, IndexedSource, Source, Sparse, classes_of, spilled
+from softmaxes.sources.checkpoint import Checkpointed
+from softmaxes.sources.encoding import codes_of, encoded
 from softmaxes.sources.passes import Workers
 
 UNPENALISED_C = 1e4
@@ -142,18 +144,23 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     # ---- fitting ----------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: str | Path | None = None) -> Self:
         """Fit the model.
 
         X: (n_rows, n_features), dense or scipy.sparse (CSR is not copied), or a `softmaxes.sources.Source` that brings
-        its own targets and weights. y: (n_rows,) labels. sample_weight: (n_rows,), non-negative.
+        its own targets and weights. y: (n_rows,) labels. sample_weight: (n_rows,), non-negative. checkpoint: a file in
+        which every pass over the data is noted; if the process dies, the same call goes on where it ended, to the same
+        model. Remove it when the model is saved.
+
+        The rows of a source that reads files or an iterator are copied once to a temporary file, which is always
+        removed, if the disk has room; memory holds a few blocks of them at a time.
 
         Raises ValueError for missing or infinite values, fewer than two classes, parameters out of range; TypeError for
         values of the wrong type. Whatever is raised, the estimator is left as it was.
         """
         before = dict(vars(self))
         try:
-            self._fit(X, y, sample_weight)
+            self._fit(X, y, sample_weight, checkpoint)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -207,17 +214,22 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             weights = of_class if weights is None else weights * of_class
         return Arrays(X, codes, weights) if isinstance(X, np.ndarray) else Sparse(X, codes, weights)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, checkpoint: str | Path | None) -> None:
         self._check_parameters()
-        if isinstance(X, Source):
-            source, classes = self._from_source(X, y, sample_weight)
-        else:
-            source, classes = self._from_arrays(X, y, sample_weight)
-        self._select(source, classes)
-        with Workers(self.threads) as workers:
+        with ExitStack() as stack:
+            if isinstance(X, Source):
+                source, classes = self._from_source(X, y, sample_weight)
+                source = stack.enter_context(spilled(source, print if self.verbose else None))
+            else:
+                source, classes = self._from_arrays(X, y, sample_weight)
+            self._select(source, classes)
+            workers = stack.enter_context(self._workers(source, classes, checkpoint))
             objective = Objective(
                 source, len(classes), l2=0.0, loss=self._loss(), workers=workers, fit_intercept=self.fit_intercept
             )
+            infinite = np.flatnonzero(~np.isfinite(objective.moments.deviation))
+            if len(infinite):  # arrays were checked before, sources are as they pass by
+                raise ValueError(f"feature {infinite[0]} contains NaN or infinity; fill in what is missing first")
             present = np.flatnonzero(objective.moments.class_weight > 0)
             if len(present) < 2:
                 raise ValueError(
@@ -236,6 +248,14 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.coef_ = coef.astype(source.dtype)
         self.intercept_ = intercept.astype(source.dtype)
         self._keep(found, record)
+
+    def _workers(self, source: Source, classes: np.ndarray, checkpoint: str | Path | None) -> Workers:
+        if checkpoint is None:
+            return Workers(self.threads)
+        irrelevant = ("verbose", "threads", "random_state")
+        settings = {name: repr(value) for name, value in self.get_params().items() if name not in irrelevant}
+        shape = {"rows": source.n_rows, "features": source.n_features, "dtype": str(source.dtype)}
+        return Checkpointed(self.threads, checkpoint, {**settings, **shape, "classes": list(map(str, classes))})
 
     def _strength(self) -> float:
         return self.C
@@ -386,7 +406,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("class_weight='balanced' needs y in memory; pass a dict of weights for a source")
         if self.class_weight is not None:
             of_class = compute_class_weight(self.class_weight, classes=classes, y=classes)
-        return Encoded(source, classes, of_class), classes
+        return encoded(source, classes, of_class), classes
 
     # ---- using ------------------------------------------------------------------------------------------------
 

@@ -39,13 +39,14 @@ class Source(ABC):
 
     n_rows and n_features are known before the first pass (a source that has to count rows does so when it is
     made). dtype: float32 or float64, the type of the features in every block. is_sparse: whether the features are
-    CSR matrices.
+    CSR matrices. classes: the labels, sorted, if targets are positions in it; None if targets are labels themselves.
     """
 
     n_rows: int
     n_features: int
     dtype: np.dtype[Any]
     is_sparse: bool = False
+    classes: np.ndarray | None = None
 
     @abstractmethod
     def blocks(self, rows: int) -> Iterator[Block]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from softmaxes.sources.base import Block, Source
+from softmaxes.sources.base import Block, IndexedSource, Source
 
 
 def classes_of(source: Source, block_rows: int = 65536) -> np.ndarray:
-    """Return the distinct labels of a source, sorted, in one pass.
+    """Return the distinct labels of a source, sorted: known to the source, at hand in memory, or found in one pass.
 
     Raises ValueError if the source has no targets.
     """
+    if source.classes is not None:
+        return source.classes
+    if isinstance(getattr(source, "targets", None), np.ndarray):
+        return np.unique(source.targets)  # type: ignore[attr-defined]
     found: list[np.ndarray] = []
     for block in source.blocks(block_rows):
         if block.targets is None:
@@ -32,6 +36,22 @@ def codes_of(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
         unknown = np.asarray(labels)[~known][0]
         raise ValueError(f"label {str(unknown)!r} is not one of the {len(classes)} known classes")
     return codes.astype(np.int64, copy=False)
+
+
+def encoded(source: Source, classes: np.ndarray, class_weight: np.ndarray | None = None) -> Source:
+    """Return a source with codes for labels and weights times the classes', reaching any row at once if it does."""
+    if source.classes is not None:
+        if class_weight is None:
+            return source
+        classes = np.arange(len(classes))
+    targets = getattr(source, "targets", None)
+    if not isinstance(source, IndexedSource) or targets is None:
+        return Encoded(source, classes, class_weight)
+    codes = codes_of(targets, classes)
+    weights = source.weights  # type: ignore[attr-defined]
+    if class_weight is not None:
+        weights = class_weight[codes] if weights is None else weights * class_weight[codes]
+    return replace(source, targets=codes, weights=weights)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, eq=False)
