@@ -173,7 +173,7 @@ class LogZ:
 
     @property
     def mean(self) -> Any:
-        """E[x] = sum p x, shape (...); NaN without a possible class."""
+        """E[x] = sum p x, shape (...), within 2^-50 max(1, |m|); NaN without a possible class."""
         others, first, _, _ = self._above_maximum()
         return self._if_any(self.maximum + first / (1 + others))
 
@@ -279,14 +279,10 @@ class LogZ:
         d = -np.arange(cells) - r[..., None]  # a logit of the cell, at its floor, less the maximum
         first_all = d * mass + first
         second_all = d * d * mass + 2 * d * first + second
-        index = (self._sums[..., 3].astype(np.float64) * 2.0**-_UNIT * weight).sum(-1)
-        others = (mass * weight).sum(-1)
-        return (
-            others,
-            (first_all * weight).sum(-1),
-            (second_all * weight).sum(-1),
-            index / (1 + others),
-        )
+        index = self._sums[..., 3].astype(np.float64) * 2.0**-_UNIT
+        # added one after the other: empty cells, which a row may have beside others, then change nothing
+        totals = [np.cumsum(part * weight, axis=-1)[..., -1] for part in (mass, first_all, second_all, index)]
+        return totals[0], totals[1], totals[2], totals[3] / (1 + totals[0])
 
     def _if_any(self, value: NDArray[np.float64]) -> Any:
         """Return value where there is a possible class, NaN elsewhere."""
@@ -358,7 +354,7 @@ def _moments(r: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     """Return e^r, r e^r, r^2 e^r for r in [0, 1] as whole multiples of 2^-52, below 2^54.
 
     e^r = T (1 + p), T the power of e at the nearest 1/32 below, p = e^s - 1 for what is left, s < 1/32: additions
-    and multiplications only, each rounded alike everywhere. The error is 0.6 units of 2^-52.
+    and multiplications only, each rounded alike everywhere. The errors are below 1.3, 2.7 and 4 units of 2^-52.
     """
     high, low = _table()
     part = np.floor(r * _PARTS).astype(np.int64)
