@@ -61,8 +61,10 @@ class AdaptiveSoftmax(Head):
     `counts`; classes are named by their own indices everywhere. Without counts the order is taken as given: class 0 is
     assumed to be the most frequent, with frequencies as in natural language (Zipf).
 
-    Parameters beyond those of `Head`
-    ---------------------------------
+    Besides the parameters of `Head`:
+
+    Parameters
+    ----------
     cutoffs : increasing class ranks c_1 < ... < c_J below V, () for a plain softmax; None chooses the cheapest ones.
     cost_model : the cost that cutoffs=None minimises; None measures this machine, so that other machines may choose
         other cut-offs (look at `.cutoffs`, and pass them on to repeat a model).

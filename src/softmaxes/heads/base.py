@@ -42,6 +42,8 @@ class Head(ABC):
     A head is trained by steps and evaluated exactly. `step` makes one update of the head and returns the gradient
     with respect to the hidden vectors, so that the layers below can learn too.
 
+    Parameters
+    ----------
     n_features : size d of the hidden vectors.
     n_classes : number of classes V; class indices go from 0 to V - 1, in any order.
     counts : (V,) how often each class occurs, used for the order, the proposals or the tree; None means unknown.

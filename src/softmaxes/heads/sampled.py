@@ -29,8 +29,10 @@ class SampledSoftmax(LinearHead):
     loss="nce" tells the target from the draws by logistic regression on z - log E, and makes Z close to 1.
     `log_prob`, `loss`, `predict` and `top_k` are those of the full softmax, never sampled.
 
-    Parameters beyond those of `FullSoftmax`
-    ----------------------------------------
+    Besides the parameters of `FullSoftmax`:
+
+    Parameters
+    ----------
     n_samples : how many classes to draw for each step. loss : "softmax" or "nce".
     sampler : a `Sampler`, or one of "uniform", "log_uniform", "unigram" (counts^0.75), "top_mix" (the n_samples most
         frequent classes always, n_samples of the others); "auto" is unigram with counts and uniform without.

@@ -60,8 +60,10 @@ class SphericalHead(Head):
     exponentially, so on language it loses to softmax by a wide margin; it is competitive with few, balanced classes
     (de Brebisson & Vincent 2016). Use it when the number of classes makes everything else impossible.
 
-    Parameters beyond those of `Head`
-    ---------------------------------
+    Besides the parameters of `Head`:
+
+    Parameters
+    ----------
     map : "taylor" or "spherical". epsilon : the constant of the spherical map, positive.
     max_condition : see `FactorisedRows`.
     learning_rate : of plain gradient descent on the mean loss. A step never shrinks the weights by more than one half:

@@ -1,0 +1,180 @@
+"""Tables of what was measured: the certificate (docs/certificate.json) and the benchmarks (benchmarks/results/*.json).
+
+A page asks for one by a directive, and the build makes it from the file: nobody copies a number.
+
+    ```{certificate} worst            the largest error of each function, by implementation
+    ```{certificate} softmax          every row of one function
+    ```{benchmarks}                   every file of results
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CERTIFICATE = ROOT / "docs" / "certificate.json"
+RESULTS = ROOT / "benchmarks" / "results"
+FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
+
+
+def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
+    """Return a Markdown table whose first `words` columns are words and the others numbers."""
+    rule = [":--" if i < words else "--:" for i in range(len(head))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *rows])
+
+
+def ulp(error: float | str) -> str:
+    """Return an error of the certificate in three digits; "wrong" and "refused" as they are."""
+    if isinstance(error, str):
+        return error
+    return f"{error:.2f}" if error < 1000 else f"{error:.0e}"
+
+
+def worst(errors: list[float | str]) -> float | str:
+    """Return the largest error; a wrong answer is worse than any number, and a refusal worse than none."""
+    for word in ("wrong", "refused"):
+        if word in errors:
+            return word
+    return max(errors)
+
+
+def certificate(what: str) -> str:
+    """Return one table of the certificate: "worst", or the name of a function."""
+    record = json.loads(CERTIFICATE.read_text())
+    measured = record["measured"]
+    names = list(measured[0]["errors"])
+    heads = ["softmaxes" if name == "ours" else name for name in names]
+    if what == "worst":
+        groups = {}
+        for m in measured:
+            if m["dtype"] in ("float16", "float32", "float64"):
+                groups.setdefault((m["function"], m["dtype"]), []).append(m)
+        rows = [
+            [f"`{function}`", dtype, f"{group[0]['promised']:g}"]
+            + [ulp(worst([m["errors"][name] for m in group])) for name in names]
+            for (function, dtype), group in sorted(groups.items(), key=lambda g: (FUNCTIONS.index(g[0][0]), g[0][1]))
+        ]
+        versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+        drawn = table(["function", "type", "promised", *heads], rows, 2)
+        return f"{drawn}\n\nMeasured on {record['machine']}, {versions}."
+    rows = [
+        [m["case"], m["dtype"], f"{m['promised']:g}", *(ulp(m["errors"][name]) for name in names)]
+        for m in measured
+        if m["function"] == what
+    ]
+    return table(["row", "type", "promised", *heads], rows, 2)
+
+
+def seconds(value: float) -> str:
+    """Return a time with its unit, three digits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value / 1e-9:.3g} ns"
+
+
+def times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}×"
+
+
+def raced(record: dict) -> str:
+    """Return the table of tasks that contenders ran in turn (python -m benchmarks, benchmarks.heads)."""
+    results = [r for r in record["results"] if "times" in r]
+    names = list(dict.fromkeys(name for r in results for name in r["times"]))
+    limits, ratios = ("limit" in results[0], "ratio" in results[0])
+    rows = [
+        [r["task"]]
+        + [seconds(r["times"][name]["median"] / 1e9) if name in r["times"] else "" for name in names]
+        + ([seconds(r["limit"] / 1e9) if "limit" in r else ""] if limits else [])
+        + ([times(r["ratio"])] if ratios else [])
+        for r in results
+    ]
+    head = ["task", *names] + ["limit"] * limits + ["against the fastest peer"] * ratios
+    return table(head, rows)
+
+
+def calibrated(record: dict) -> str:
+    """Return the table of temperature fits (benchmarks/tasks/calibration.py)."""
+    return table(
+        ["logits", "softmaxes", "scikit-learn", "ratio", "error of softmaxes", "error of scikit-learn"],
+        [
+            [f"{line['rows']:,} × {line['classes']} {line['dtype']}"]
+            + [seconds(line["seconds"][name]["median"]) for name in ("softmaxes", "scikit-learn")]
+            + [times(line["ratio"]), f"{line['error']:.0e}", f"{line['error_scikit_learn']:.0e}"]
+            for line in record["lines"]
+        ],
+    )
+
+
+def fitted(record: dict) -> str:
+    """Return the table of classifiers (benchmarks/tasks/classifier.py): the time to each relative suboptimality."""
+    levels = [key for key, value in record["rows"][0].items() if isinstance(value, dict) and "ratio" in value]
+
+    def cell(at: dict) -> str:
+        mine, peer = (seconds(at[side]) if at[side] is not None else "–" for side in ("ours", "peer"))
+        return f"{mine} : {peer} {times(at['ratio'])}"
+
+    return table(
+        ["problem", *(f"to {level}" for level in levels)],
+        [[line["problem"], *(cell(line[level]) for level in levels)] for line in record["rows"]],
+    )
+
+
+def counted(record: dict) -> str:
+    """Return the table of instructions an entry (python -m benchmarks.instructions)."""
+    counts = record["instructions an entry"]
+    return table(["kernel", "instructions an entry"], [[kernel, f"{count:g}"] for kernel, count in counts.items()])
+
+
+SHAPES = {"results": raced, "lines": calibrated, "rows": fitted, "instructions an entry": counted}
+
+
+def benchmark(path: Path) -> str:
+    """Return the table of one file of results, and what it was measured on."""
+    record = json.loads(path.read_text())
+    shape = next((draw for key, draw in SHAPES.items() if key in record), None)
+    if shape is None:
+        return f"`benchmarks/results/{path.name}` holds results of another form."
+    facts = {k: v for k, v in record.items() if k not in {*SHAPES, "means", "unit"}}
+    facts |= facts.pop("machine") if isinstance(facts.get("machine"), dict) else {}
+    about = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in flat(facts))
+    means = "".join(f"\n- {group}: {mean:.2f}×" for group, mean in record.get("means", {}).items())
+    means = means and f"\n\nGeometric means against the fastest peer of each row:\n{means}"
+    return f"{shape(record)}{means}\n\nFrom `benchmarks/results/{path.name}`: {about}."
+
+
+def flat(facts: dict):
+    """Yield (name, value) of nested facts."""
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from flat(value)
+        else:
+            yield key, value
+
+
+def benchmarks() -> str:
+    """Return all results, a section for each file."""
+    files = sorted(RESULTS.glob("*.json"))
+    return "\n\n".join(f"## {path.stem.replace('-', ' ').capitalize()}\n\n{benchmark(path)}" for path in files)
+
+
+def setup(app):
+    from sphinx.util.docutils import SphinxDirective
+
+    class Certificate(SphinxDirective):
+        required_arguments = 1
+
+        def run(self):
+            self.env.note_dependency(str(CERTIFICATE))
+            return self.parse_text_to_nodes(certificate(self.arguments[0]))
+
+    class Benchmarks(SphinxDirective):
+        def run(self):
+            for path in RESULTS.glob("*.json"):
+                self.env.note_dependency(str(path))
+            return self.parse_text_to_nodes(benchmarks(), allow_section_headings=True)
+
+    app.add_directive("certificate", Certificate)
+    app.add_directive("benchmarks", Benchmarks)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
