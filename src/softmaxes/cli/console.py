@@ -9,8 +9,18 @@ from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["note", "progress", "say", "spinner", "table"]
 
@@ -41,6 +51,13 @@ def table(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), numbers: 
     sys.stdout.write("".join(line.rstrip() + "\n" for line in printed.get().splitlines()))
 
 
+class SpeedColumn(ProgressColumn):
+    """Steps per second; nothing before the first."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+
+
 @contextmanager
 def progress(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error, if that is a terminal; the function yielded is called with each step's size."""
@@ -49,6 +66,7 @@ def progress(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        SpeedColumn(),
         TimeRemainingColumn(),
         console=console,
         transient=True,

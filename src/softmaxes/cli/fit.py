@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,7 @@ from softmaxes.tables import TableModel, open_table
 from .calibrate import Method, calibration_of, described
 from .console import note, say, spinner, table
 from .judging import check_report, judge, show_scores, write_report
+from .memory import bytes_of, peak_bytes
 from .training import Training, listed, out_of_fold_logits
 
 __all__ = ["fit"]
@@ -41,6 +44,9 @@ def fit(
     delimiter: str | None = None,
     encoding: str | None = None,
     threads: int | None = None,
+    memory: str | None = None,
+    checkpoint: Path | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train a softmax classifier on a table and save it.
 
@@ -55,6 +61,7 @@ def fit(
     softmaxes fit flowers.csv --target species
     softmaxes fit visits.parquet --target outcome --model visits.softmaxes --test visits-2025.parquet
     softmaxes fit survey.csv --target vote --ignore id --categorical postcode --C 0.1
+    softmaxes fit big.parquet --target y --memory 700MB --checkpoint big.checkpoint
     ```
 
     Parameters
@@ -94,6 +101,13 @@ def fit(
         The character set of a CSV, such as utf-8 or latin-1, if the guess is wrong.
     threads
         How many threads to use. [default: all that help] The model does not depend on it.
+    memory
+        How much memory to use, such as 700MB or 2GB. Features that don't fit are written once to a temporary file
+        (TMPDIR says where), or made anew for every pass if the disk has no room. The model does not depend on it.
+    checkpoint
+        A file in which the training notes how far it is; it is removed when the model is saved.
+    resume
+        Go on from the checkpoint of a training that was killed, to the same model.
     """
     from softmaxes.classifier import SoftmaxClassifier
     from softmaxes.report import evidence_of, training_of
@@ -103,6 +117,8 @@ def fit(
     check_writable(model)
     check_report(report)
     check_settings(C, map, l1_ratio, seed, threads)
+    check_checkpoint(checkpoint, resume)
+    budget = None if memory is None else bytes_of(memory)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
     tested = None if test is None else open_table(test, delimiter=delimiter, encoding=encoding)
     if holdout is None:
@@ -119,17 +135,9 @@ def fit(
     )
     for remark in training.remarks():
         note(remark)
-    X, codes = training.features()
-
-    def trained(X: Any, codes: Any) -> Any:
-        return SoftmaxClassifier(C=C, map=map, l1_ratio=l1_ratio, threads=threads).fit(X, training.labels.array[codes])
-
-    started = time.perf_counter()
-    with spinner("training"):
-        fitted = TableModel(trained(X, codes), training.recipe, facts=training.facts(data, seed))
-    seconds = time.perf_counter() - started
-    if calibrate is not None:
-        fitted = replace(fitted, calibration=calibration_of(calibrate, *out_of_fold_logits(trained, X, codes, seed)))
+    new = partial(SoftmaxClassifier, C=C, map=map, l1_ratio=l1_ratio, threads=threads)
+    fitted, seconds = train(training, new, budget, checkpoint, calibrate, seed)
+    fitted = replace(fitted, facts=training.facts(data, seed))
     evidence = None
     if tested is not None or training.held.any():
         judged = judge(fitted, tested or opened, target, keep=None if tested else training.held)
@@ -143,6 +151,8 @@ def fit(
         scores = {name: score.value for name, score in evidence.scores.items()}
         fitted = replace(fitted, facts={**fitted.facts, "scores": scores})
     persistence.save(fitted, model)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     show(training, fitted)
     if evidence is None:
         say("\nNo rows were held out and no --test was given, so there are no scores.")
@@ -152,7 +162,63 @@ def fit(
     if report is not None and evidence is not None:
         write_report(evidence, report)
     wrote = str(model) if report is None else f"{model} and {report}"
+    wrote += memory_taken(budget)
     say(f"\n{time.perf_counter() - began:.1f} seconds; saved {wrote}")
+
+
+def check_checkpoint(checkpoint: Path | None, resume: bool) -> None:
+    if checkpoint is None:
+        if resume:
+            raise UserError("--resume needs --checkpoint FILE, to say from where")
+        return
+    check_writable(checkpoint)
+    if checkpoint.exists() and not resume:
+        raise UserError(f"{checkpoint} is there already; pass --resume to go on from it, or remove it to start anew")
+    if resume and not checkpoint.exists():
+        note(f"there is no checkpoint {checkpoint}; the training starts from the beginning")
+
+
+def train(
+    training: Training,
+    new: Callable[[], Any],
+    budget: int | None,
+    checkpoint: Path | None,
+    calibrate: Method | None,
+    seed: int,
+) -> tuple[TableModel, float]:
+    """Return the model, trained in memory or out of it, and the seconds that its training took."""
+    started = time.perf_counter()
+    if budget is not None and not training.fits(budget):
+        if calibrate is not None:
+            raise UserError(
+                f"--calibrate {calibrate} trains on the rows in memory five times, and they don't fit in --memory; "
+                "leave it out, and run `softmaxes calibrate` on other rows afterwards"
+            )
+        with training.rows_on_disk() as rows, spinner("training"):
+            classifier = new().fit(rows, checkpoint=checkpoint)
+        return TableModel(classifier, training.recipe), time.perf_counter() - started
+    X, codes = training.features()
+
+    def trained(X: Any, codes: Any, checkpoint: Path | None = None) -> Any:
+        return new().fit(X, training.labels.array[codes], checkpoint=checkpoint)
+
+    started = time.perf_counter()
+    with spinner("training"):
+        fitted = TableModel(trained(X, codes, checkpoint), training.recipe)
+    seconds = time.perf_counter() - started
+    if calibrate is not None:
+        fitted = replace(fitted, calibration=calibration_of(calibrate, *out_of_fold_logits(trained, X, codes, seed)))
+    return fitted, seconds
+
+
+def memory_taken(budget: int | None) -> str:
+    """Return how much memory was used, where a budget was given; a note if it was not enough."""
+    if budget is None:
+        return ""
+    peak = peak_bytes()
+    if peak > budget:
+        note(f"the work took {peak / 1e6:.0f} MB, more than --memory; docs/scaling.md says what takes how much")
+    return f"; {peak / 1e6:.0f} MB of memory at most"
 
 
 def check_settings(C: float, map: str, l1_ratio: float, seed: int, threads: int | None) -> None:

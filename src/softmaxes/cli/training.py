@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softmaxes.sources import Source, spilled
 from softmaxes.tables import Labels, Profile, Recipe, Table, held_out, profile, read_targets
 
-from .console import progress
+from .console import note, progress
+from .memory import fits
 
 __all__ = ["Training", "listed", "out_of_fold_logits"]
 
@@ -93,6 +96,19 @@ class Training:
         """Return the features of the rows to train on, and the positions of their classes."""
         with progress("encoding", int(self.trained.sum())) as advance:
             return self.recipe.matrix(self.table, keep=self.trained, progress=advance), self.codes[self.trained]
+
+    def fits(self, budget: int) -> bool:
+        """Return whether the features can be in memory within a budget in bytes."""
+        return fits(budget, int(self.trained.sum()), len(self.recipe.features), self.recipe.is_sparse)
+
+    @contextmanager
+    def rows_on_disk(self) -> Iterator[Source]:
+        """Lend the rows to train on, which stay on disk: as features in a temporary file if there is room for it."""
+        from softmaxes.sources.tables import TableRows
+
+        rows = TableRows(self.table, self.recipe, codes=self.codes, classes=self.labels.array, keep=self.trained)
+        with progress("encoding", rows.n_rows) as advance, spilled(rows, note, advance) as copy:
+            yield copy
 
     def facts(self, data: Path, seed: int) -> dict[str, Any]:
         """Return what the model file remembers of the training."""
