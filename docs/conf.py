@@ -17,7 +17,9 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
-nitpicky = False
+default_role = "py:obj"  # `softmaxes.softmax` in a docstring is a link where there is such a thing
+smartquotes = False
+toc_object_entries_show_parents = "hide"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
@@ -33,6 +35,7 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 7,
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -40,7 +43,7 @@ html_theme_options = {
     "show_prev_next": True,
 }
 html_context = {"default_mode": "auto"}
-html_sidebars = {"index": []}
+html_sidebars = {page: [] for page in ("index", "tutorial", "explorer", "accuracy", "speed")}
 
 
 def is_routing(app, what, name, obj, skip, options):
