@@ -248,10 +248,11 @@ inline double mass_of(const typename V::scalar* x, std::int64_t n, const View& v
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-// Halve a bracket a few times by weighing, which is several times faster an entry than counting in bins.
+// Halve a bracket of at most so many entries a few times by weighing, which is several times faster an entry than
+// counting in bins; few entries are not worth it.
 template <class T, class MassFrom>
-inline void narrow(Bracket<T>& bracket, double goal, std::int64_t n, const MassFrom& mass_from) {
-    if (n < 4096) return;
+inline void narrow(Bracket<T>& bracket, double goal, std::int64_t entries, const MassFrom& mass_from) {
+    if (entries < 4096) return;
     for (int i = 0; i < 6; ++i) {
         const T middle = bracket.low / 2 + bracket.high / 2;
         if (!(bracket.low < middle && middle < bracket.high)) return;
@@ -325,7 +326,7 @@ inline typename V::scalar least_of_top_p(const Draws<typename V::scalar>& job, c
     const double slack = 1e-6 * (__builtin_fabs(below) + __builtin_fabs(static_cast<double>(maximum)));
     const T bound = static_cast<T>(below - slack);
     if (bound > least && bound < maximum) bracket.low = bound;
-    narrow(bracket, goal, n, mass_from);
+    narrow(bracket, goal, job.top_k < n ? job.top_k : n, mass_from);
     const std::int64_t count = gather_between(bracket, x, n, room.tops, room.values);
     map_row<V>(room.values, room.terms, count, [&](V v) { return view.term(v); });
     const double scale = whole_scale(total);
