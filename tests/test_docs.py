@@ -18,6 +18,7 @@ sys.path.insert(0, str(DOCS / "extensions"))
 
 import measured  # noqa: E402
 import pages  # noqa: E402
+import plain  # noqa: E402
 
 WRITTEN = sorted(
     p for suffix in ("md", "rst") for p in DOCS.rglob(f"*.{suffix}") if "_build" not in p.relative_to(DOCS).parts
@@ -151,6 +152,13 @@ def test_benchmark_tables(path):
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) > 2, f"docs/extensions/measured.py can't draw {path.name}"
     assert len({row.count("|") for row in rows}) == 1
+
+
+def test_docstrings_keep_their_formulas():
+    assert plain.escaped("|x| and coef_, `coef_` and x_i * 2") == r"\|x\| and coef\_, `coef_` and x_i \* 2"
+    lines = ["|x|", ">>> a_ | b", "c_", "", "|x|", ".. math:: |x|", "   |y|", "", "d_"]
+    plain.plain(None, "", "", None, None, lines)
+    assert lines == [r"\|x\|", ">>> a_ | b", "c_", "", r"\|x\|", ".. math:: |x|", "   |y|", "", r"d\_"]
 
 
 def test_formulas_are_drawn_without_a_script():

@@ -69,10 +69,13 @@ class AdaptiveSoftmax(Head):
     cost_model : the cost that cutoffs=None minimises; None measures this machine, so that other machines may choose
         other cut-offs (look at `.cutoffs`, and pass them on to repeat a model).
     batch_rows : the rows of a training step that the cost is meant for.
-    divisor : how fast projections shrink. most_clusters : the largest J to consider. least_mass : the share of all
-        occurrences that the short list must hold at least.
+    divisor : how fast projections shrink.
+    most_clusters : the largest J to consider.
+    least_mass : the share of all occurrences that the short list must hold at least.
     max_bytes : memory for the logits of one step, as in `linear_cross_entropy`.
 
+    Notes
+    -----
     Source: Grave et al. 2017, Efficient softmax approximation for GPUs.
 
     Examples

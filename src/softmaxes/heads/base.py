@@ -51,7 +51,8 @@ class Head(ABC):
     rng : a numpy Generator, an integer seed, or None for fresh entropy.
     learning_rate : the step size, which may be changed between steps.
     dtype : float32 or float64, of the parameters and of the hidden vectors' gradient.
-    class_weight : (V,) a weight >= 0 for each class, or None. ignore_index : the target of rows that do not count.
+    class_weight : (V,) a weight >= 0 for each class, or None.
+    ignore_index : the target of rows that do not count.
     """
 
     def __init__(

@@ -33,7 +33,8 @@ class SampledSoftmax(LinearHead):
 
     Parameters
     ----------
-    n_samples : how many classes to draw for each step. loss : "softmax" or "nce".
+    n_samples : how many classes to draw for each step.
+    loss : "softmax" or "nce".
     sampler : a `Sampler`, or one of "uniform", "log_uniform", "unigram" (counts^0.75), "top_mix" (the n_samples most
         frequent classes always, n_samples of the others); "auto" is unigram with counts and uniform without.
     correction : False leaves the log-q correction out, which trains another model than softmax.

@@ -64,7 +64,8 @@ class SphericalHead(Head):
 
     Parameters
     ----------
-    map : "taylor" or "spherical". epsilon : the constant of the spherical map, positive.
+    map : "taylor" or "spherical".
+    epsilon : the constant of the spherical map, positive.
     max_condition : see `FactorisedRows`.
     learning_rate : of plain gradient descent on the mean loss. A step never shrinks the weights by more than one half:
         the rate of a step is the smaller of this one and 1 / (2 |M|), M the quadratic part of the gradient, and is
