@@ -27,7 +27,7 @@ from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss
 from softmaxes.solvers import NAMED, Certifier, Record, Solution, Solver, Stopping, choose
 from softmaxes.solvers.incremental import Stream
 from softmaxes.solvers.separation import labelled, separated
-from softmaxes.sources import Arrays, IndexedSource, Source, Sparse, classes_of, spilled
+from softmaxes.sources import Arrays, Dask, IndexedSource, Source, Sparse, classes_of, spilled
 from softmaxes.sources.checkpoint import Checkpointed
 from softmaxes.sources.encoding import codes_of, encoded
 from softmaxes.sources.passes import Workers
@@ -250,6 +250,10 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._keep(found, record)
 
     def _workers(self, source: Source, classes: np.ndarray, checkpoint: str | Path | None) -> Workers:
+        if isinstance(source, Dask):
+            if checkpoint is not None:
+                raise ValueError("checkpoints of fits on a dask cluster aren't made; leave checkpoint out")
+            return source.workers()
         if checkpoint is None:
             return Workers(self.threads)
         irrelevant = ("verbose", "threads", "random_state")

@@ -6,6 +6,7 @@ from typing import Any
 from softmaxes.sources.arrays import Arrays
 from softmaxes.sources.base import Block, IndexedSource, Source, recut
 from softmaxes.sources.blocks import Blocks
+from softmaxes.sources.dask import Dask
 from softmaxes.sources.encoding import Encoded, classes_of
 from softmaxes.sources.memmap import Memmap
 from softmaxes.sources.sparse import Sparse
@@ -18,6 +19,7 @@ __all__ = [  # noqa: PLE0604 - the last names come from the table above
     "Arrays",
     "Block",
     "Blocks",
+    "Dask",
     "Encoded",
     "IndexedSource",
     "Memmap",

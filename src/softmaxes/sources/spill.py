@@ -19,6 +19,7 @@ import numpy as np
 
 from softmaxes.errors import UserError
 from softmaxes.sources.base import Block, IndexedSource, Source
+from softmaxes.sources.dask import Dask
 from softmaxes.sources.memmap import Memmap, RowFile
 from softmaxes.sources.sparse import Sparse
 
@@ -37,12 +38,14 @@ def spilled(
 ) -> Iterator[Source]:
     """Lend a copy of a source whose rows can be reached at once; the source itself, if it can do that or disk is short.
 
+    Rows that are on a cluster stay there.
+
     The copy has the same numbers in the same type, so no result depends on whether it was made. tell: told, in a
     sentence, what is written where. progress: called with the rows of each block that is written.
 
     Raises UserError if the disk fills up meanwhile.
     """
-    if isinstance(source, IndexedSource):
+    if isinstance(source, (IndexedSource, Dask)):
         yield source
         return
     tell = tell or (lambda text: None)

@@ -1,0 +1,125 @@
+"""Fits on a dask cluster: the model of the fit in memory, whoever does the work, and whoever dies meanwhile.
+
+Run by `python -m pytest tests/test_dask.py`, where dask[array,dataframe,distributed] is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("distributed")
+pytest.importorskip("dask.dataframe")
+
+import dask
+import dask.array
+import dask.dataframe
+import pandas as pd
+from distributed import Client, LocalCluster
+
+from softmaxes import SoftmaxClassifier
+from softmaxes.errors import UserError
+from softmaxes.sources.dask import Dask
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # dask's and tornado's own, while workers are killed
+ROWS = 4000
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _data():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((ROWS, 5)) * 2 + 1
+    logits = X @ rng.standard_normal((5, 3))
+    return X, np.array(["a", "b", "c"])[(logits + rng.gumbel(size=logits.shape) * 2).argmax(axis=1)]
+
+
+def _frame(partitions=5):
+    X, y = _data()
+    frame = pd.DataFrame(X, columns=list("uvwxz")).assign(y=y)
+    return dask.dataframe.from_pandas(frame, npartitions=partitions, sort=False)
+
+
+@pytest.mark.parametrize("kind", ["dataframe", "array"])
+def test_the_model_is_that_of_the_fit_in_memory(kind, client):
+    X, y = _data()
+    if kind == "dataframe":
+        source = Dask(_frame(), target="y")
+    else:
+        labels = dask.array.from_array(y, chunks=1300)
+        source = Dask(dask.array.from_array(X, chunks=(900, 2)), target=labels)
+    fitted = SoftmaxClassifier(tol=1e-11).fit(source)
+    expected = SoftmaxClassifier(tol=1e-11).fit(X, y)
+    assert fitted.classes_.tolist() == ["a", "b", "c"]
+    assert fitted.objective_ == pytest.approx(expected.objective_, rel=1e-10)
+    np.testing.assert_allclose(fitted.coef_, expected.coef_, rtol=0, atol=1e-5)  # √ of the objective's tolerance
+
+
+def test_the_model_does_not_depend_on_the_number_of_workers(client):
+    two = SoftmaxClassifier().fit(Dask(_frame(), target="y"))
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as other,
+    ):
+        one = SoftmaxClassifier().fit(Dask(_frame(), target="y", client=other))
+    np.testing.assert_array_equal(one.coef_, two.coef_)
+    np.testing.assert_array_equal(one.intercept_, two.intercept_)
+
+
+def test_a_killed_worker_costs_time_and_nothing_else(client):
+    source = Dask(_frame(), target="y")
+    expected = SoftmaxClassifier(solver="lbfgs").fit(source)
+    passes, pids = [], sorted(client.run(os.getpid).values())
+    make = type(source).workers
+
+    def workers():
+        made = make(source)
+        fold = made.fold
+
+        def killing(*arguments):
+            passes.append(0)
+            if len(passes) == 4:
+                threading.Timer(0.02, os.kill, (pids[0], signal.SIGKILL)).start()
+            return fold(*arguments)
+
+        made.fold = killing
+        return made
+
+    source.workers = workers
+    fitted = SoftmaxClassifier(solver="lbfgs").fit(source)
+    assert len(passes) > 4
+    np.testing.assert_array_equal(fitted.coef_, expected.coef_)
+    np.testing.assert_array_equal(fitted.intercept_, expected.intercept_)
+
+
+def test_an_error_names_the_partition(client):
+    def spoiled(frame, partition_info=None):
+        if partition_info and partition_info["number"] == 3:
+            frame = frame.assign(u=np.nan)
+        return frame
+
+    def failing(frame, partition_info=None):
+        if partition_info and partition_info["number"] == 2:
+            raise OSError("the disk is gone")
+        return frame
+
+    frame = _frame()
+    with pytest.raises(UserError, match="partition 3: row 0, feature 0 is nan"):
+        Dask(frame.map_partitions(spoiled, meta=frame._meta), target="y")
+    with pytest.raises(UserError, match=r"partition 2 .*the disk is gone"):
+        Dask(frame.map_partitions(failing, meta=frame._meta), target="y")
+    with pytest.raises(UserError, match="no column 'yy'"):
+        Dask(frame, target="yy")
