@@ -29,6 +29,7 @@ from softmaxes.solvers import (
 from softmaxes.solvers.direct import Direct
 from softmaxes.solvers.linesearch import search
 from softmaxes.solvers.preconditioners import PRECONDITIONERS
+from softmaxes.solvers.sampled import ACCURACY, SHARE, Sampled, stride_of
 from softmaxes.sources import Arrays, Sparse
 from softmaxes.sources.passes import Workers
 
@@ -86,7 +87,10 @@ def _solve(solver, X, y, s, n_classes, l1, l2, *, tol=1e-9, max_iter=2000, spars
 SMOOTH = [LBFGS(preconditioner=name, refresh=(3, 8)) for name in PRECONDITIONERS]
 
 
-@pytest.mark.parametrize("solver", [*SMOOTH, Newton(), Progressive((4, 2))], ids=str)
+SAMPLED = LBFGS(preconditioner="sampled", refresh=(1, 2, 4, 8))
+
+
+@pytest.mark.parametrize("solver", [*SMOOTH, SAMPLED, Newton(), Progressive((4, 2))], ids=str)
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_reaches_the_least_value_and_proves_it(solver, n_classes: int, sparse: bool) -> None:
@@ -189,6 +193,30 @@ def test_hessian_is_the_derivative_of_the_gradient(n_classes: int, sparse: bool)
         # Central differences: step² times a third derivative, and rounding over step.
         np.testing.assert_allclose(objective.hessian(theta, "double"), np.array(columns), rtol=0, atol=1e-8)
         np.testing.assert_allclose(objective.hessian(theta), np.array(columns), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_sample_s_newton_step_solves_its_own_hessian(n_classes: int, sparse: bool) -> None:
+    X, y, s = _data(n_classes, scales=not sparse)
+    rng = np.random.default_rng(0)
+    with Workers(1) as workers:
+        source = Sparse(scipy.sparse.csr_array(X), y, s) if sparse else Arrays(X, y, s)
+        objective = Objective(source, n_classes, l2=0.01, workers=workers)
+        metric = Sampled(objective)
+        theta, gradient = (objective.symmetric_part(rng.standard_normal(objective.start().shape)) for _ in range(2))
+        metric.refresh(theta)
+        matrix = objective.sampled(stride_of(len(y), theta.size)).hessian(theta, "double")
+        matrix += np.diag(np.tile(np.append(0.01 * objective.scale**2, 0.0), len(theta)))
+        exact = np.linalg.lstsq(matrix, gradient.ravel(), rcond=1e-12)[0]
+        error = (
+            objective.symmetric_part(metric.solve(gradient)).ravel()
+            - objective.symmetric_part(exact.reshape(theta.shape)).ravel()
+        )
+        # The energy of the error, where conjugate gradients go down; they stop by an equivalent norm.
+        assert error @ matrix @ error <= (3 * ACCURACY) ** 2 * (exact @ matrix @ exact)
+        assert stride_of(1_000_000, 100) == SHARE
+        assert stride_of(120, 100) == 1
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

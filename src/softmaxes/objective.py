@@ -268,6 +268,18 @@ class Objective:
         matrix: np.ndarray = np.diag(mean) - sums.squares / sums.probabilities.sum()
         return matrix[1:, 1:] if self.n_outputs == 1 else matrix
 
+    def probabilities(self, theta: np.ndarray) -> np.ndarray:
+        """Return the softmax of every row at θ, (n_rows, n_classes) in float32: for samples, whose rows are few."""
+        assert isinstance(self.source, IndexedSource)
+        self.passes += 1
+        model = self.model(theta, "single")
+        p = np.empty((self.source.n_rows, self.n_classes), np.float32)
+        with self.scratch() as scratch:
+            for start in range(0, len(p), self.plan.tile_rows):
+                block = self.source.block(start, min(start + self.plan.tile_rows, len(p)))
+                p[start : start + len(block)] = _tile_probabilities(self, model, block, scratch)
+        return p
+
     def hessian(self, theta: np.ndarray, precision: Precision = "single") -> np.ndarray:
         """Return the Hessian of the data term at θ, (k (d + 1), k (d + 1)), in one pass.
 

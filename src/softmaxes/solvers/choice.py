@@ -10,6 +10,7 @@ from softmaxes.solvers.lbfgs import LBFGS
 from softmaxes.solvers.newton import Newton
 from softmaxes.solvers.owlqn import OWLQN
 from softmaxes.solvers.progressive import Progressive
+from softmaxes.solvers.sampled import stride_of
 from softmaxes.sources import IndexedSource
 
 KRONECKER_FEATURES = 1500
@@ -56,13 +57,13 @@ def choose(objective: Objective) -> Choice:
             f"the features are {kind} ({objective.n_features}): a diagonal preconditioner and a short history",
         )
     n_rows = objective.source.n_rows
-    stride = n_rows // max(n_rows // 16, 10 * size)
+    stride = stride_of(n_rows, size)
     plenty = stride >= 4 and n_rows * objective.n_features >= PLENTY_VALUES
     if plenty and isinstance(objective.source, IndexedSource) and isinstance(objective.loss, SoftmaxLoss):
         return Choice(
             Progressive((stride,)),
             f"{n_rows} rows are plenty for {size} parameters: a start from every {stride}th of them, then all, with "
-            "curvature preconditioned by a Kronecker product",
+            "the curvature of the sample",
         )
     return Choice(
         LBFGS(),

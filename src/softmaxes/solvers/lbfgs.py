@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,9 +14,12 @@ from softmaxes.solvers.base import Record, Solution, Solver, Stopping
 from softmaxes.solvers.certificate import Certifier, relative_bound
 from softmaxes.solvers.linesearch import search
 from softmaxes.solvers.preconditioners import PRECONDITIONERS, Preconditioner
+from softmaxes.solvers.sampled import Sampled
 
 SINGLE_RESOLUTION = 1e-8
 """Estimated relative suboptimality below which values from float32 products are level: the noise of their mean."""
+
+METRICS: dict[str, Callable[[Objective], Preconditioner]] = {**PRECONDITIONERS, "sampled": Sampled}
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,9 @@ class LBFGS(Solver):
     """Preconditioned L-BFGS: float32 products while they help, then float64.
 
     history: pairs of steps and gradient differences kept. preconditioner: "kronecker" (n_features up to one or two
-    thousand), "diagonal", or "dense" (few parameters). refresh: iterations after which the preconditioner is renewed at
-    the current point. polish: further steps once the tolerance is reached, each with a new preconditioner: with
-    "dense" they are Newton steps, and double the digits.
+    thousand), "diagonal", "dense" (few parameters) or "sampled" (many rows, in memory). refresh: iterations after
+    which the preconditioner is renewed at the current point. polish: further steps once the tolerance is reached, each
+    with a new preconditioner: with "dense" they are Newton steps, and double the digits.
     """
 
     name: ClassVar[str] = "lbfgs"
@@ -61,7 +65,7 @@ class _Run:
         self.certifier = certifier
         self.stopping = stopping
         self.record = record
-        self.metric = PRECONDITIONERS[solver.preconditioner](objective)
+        self.metric = METRICS[solver.preconditioner](objective)
         self.memory: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=solver.history)
         self.iteration = 0
         self.decrement = float("inf")
@@ -169,7 +173,8 @@ def direction_of(
     r = metric.solve(q)
     if memory:
         step, change = memory[-1]
-        r *= float(np.vdot(step, change)) / float(np.vdot(change, metric.solve(change)))
+        if not metric.to_scale:
+            r *= float(np.vdot(step, change)) / float(np.vdot(change, metric.solve(change)))
     flat = r.ravel()
     for (step, change), (rho, alpha) in zip(memory, reversed(applied), strict=True):
         beta = rho * float(np.vdot(change, r))

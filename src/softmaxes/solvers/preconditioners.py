@@ -18,7 +18,13 @@ from softmaxes.objective import Objective
 
 
 class Preconditioner(Protocol):
-    """A symmetric positive definite approximation of the inverse Hessian."""
+    """A symmetric positive definite approximation of the inverse Hessian.
+
+    to_scale: whether its size is right too, so that a step of length 1 needs no pair of the past to measure by.
+    """
+
+    @property
+    def to_scale(self) -> bool: ...
 
     def refresh(self, theta: np.ndarray) -> None:
         """Renew the approximation at θ."""
@@ -33,6 +39,8 @@ class Kronecker:
     S and the penalty D = diag(scale²) are diagonalised together, Qᵀ (S + μ D) Q = I and Qᵀ D Q = diag θ, which is
     accurate for any spread of scales because S + μ D is a correlation matrix plus a positive diagonal.
     """
+
+    to_scale = False
 
     def __init__(self, objective: Objective) -> None:
         from scipy.linalg import eigh
@@ -72,6 +80,8 @@ class Kronecker:
 
 class Dense:
     """The inverse of the Hessian itself, for few parameters; at first the Kronecker product, exact at W = 0."""
+
+    to_scale = False
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
@@ -127,6 +137,8 @@ def _factored(matrix: np.ndarray, diagonal: np.ndarray, ridge: float) -> np.ndar
 
 class Diagonal:
     """Inverse of diag(mean p_k (1 - p_k) x̃_j² + λ scale_j²); with standardised features the mean of x̃² is 1."""
+
+    to_scale = False
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
