@@ -22,6 +22,7 @@ import pandas as pd
 from distributed import Client, LocalCluster
 
 from softmaxes import SoftmaxClassifier
+from softmaxes.bridges.dask import applied
 from softmaxes.errors import UserError
 from softmaxes.sources.dask import Dask
 
@@ -123,3 +124,19 @@ def test_an_error_names_the_partition(client):
         Dask(frame.map_partitions(failing, meta=frame._meta), target="y")
     with pytest.raises(UserError, match="no column 'yy'"):
         Dask(frame, target="yy")
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_predictions_for_collections_are_those_for_their_rows(method, client):
+    X, y = _data()
+    frame = _frame()
+    fitted = SoftmaxClassifier().fit(Dask(frame, target="y"))
+    expected = getattr(fitted, method)(pd.DataFrame(X, columns=list("uvwxz")))
+    close = np.testing.assert_array_equal if method == "predict" else np.testing.assert_allclose
+    close(applied(fitted, frame, method).compute(), expected)
+    plain = SoftmaxClassifier().fit(X, y)
+    lazy = applied(plain, dask.array.from_array(X, chunks=(700, 2)), method)
+    assert lazy.shape == expected.shape
+    close(lazy.compute(), getattr(plain, method)(X))
+    with pytest.raises(ValueError, match=r"no column 'u'"):
+        applied(fitted, frame[["v"]])
