@@ -55,7 +55,7 @@ ROWS = {
     "saturated": np.array([0.0, -52.375, -52.25]),
     "far below": np.array([0.3, -700.4, -744.0]),
     "offset": np.random.default_rng(2).normal(size=50) + 1e6,
-    "huge": np.array([1e300, 1e300, -1e300]),
+    "huge": np.array([1.7e308, 1.7e308, -1.7e308]),
     "masked": np.array([-np.inf, 1.0, -np.inf, 2.5]),
     "equal": np.full(70, -2.3),
     "just below zero": np.array([-1e-20, -1e-300, -5e-324]),
@@ -294,6 +294,12 @@ def test_rows_axes_types_and_libraries():
     assert LogZ.of(array_api_strict.asarray(x)) == LogZ.of(x)
     many = np.random.default_rng(8).normal(size=(3000, 40))
     assert np.allclose(LogZ.of(many).log_z, sm.logsumexp(many), rtol=4e-16, atol=4e-16)
+
+
+def test_the_whole_range_of_numbers_merges():
+    low, high = LogZ.of([-1.7e308]), LogZ.of([1.7e308], offset=1)
+    assert (low + high).log_z == 1.7e308
+    assert low + high == high + low == LogZ.of([-1.7e308, 1.7e308])
 
 
 def test_offsets_count_from_the_whole_row():

@@ -10,7 +10,7 @@ SAME STATE, bit for bit, however the row was cut and in whatever order the parts
 - The sums of these whole numbers, one a moment and a cell j, are Python integers: they never round or overflow, and
   adding integers is associative and commutative.
 - Cells 800 or more below that of the maximum are dropped, whenever that is noticed: the maximum only rises, so what is
-  dropped early would have been dropped at the end. (All of them together are below the smallest float64.)
+  dropped early would have been dropped at the end. (Beside e^m all of them together are below 2^-1074.)
 
 Logarithms are natural (nats). -inf is an impossible class: counted, and nothing else. With +inf the state has its
 limit: the +inf entries share everything. NaN makes every read-out NaN. A single state may stand for many rows.
@@ -98,6 +98,7 @@ class LogZ:
         x : array of real numbers
             Read as float64 (longdouble is rounded to it); other libraries' arrays are copied to NumPy.
         axis : int or None, default -1
+            The state keeps four integers a row and nat between a row's largest logit and its smallest (at most 800).
         offset : int, default 0
             The index of the first entry in the whole row: what `soft_argmax` counts from.
 
@@ -245,7 +246,7 @@ class LogZ:
 
     def _seen_from(self, maximum: NDArray[np.float64]) -> NDArray[Any]:
         """Return the sums with their cells counted from those of new maxima, (*maximum.shape, cells, moments)."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             # (NaN, which a NaN maximum leads to, is not below the depth either)
             shift = np.where(self.maximum == maximum, 0.0, np.floor(maximum) - np.floor(self.maximum))
         moves = np.where(shift < _DEPTH, shift, _DEPTH).astype(np.int64)
@@ -323,7 +324,7 @@ def _of_piece(x: NDArray[np.float64], first_index: NDArray[Any]) -> LogZ:
     if infinite.any():
         # the limit: entries at +inf weigh the same, and nothing else counts
         x = np.where(infinite, np.where(np.isposinf(x), 0.0, -inf), x)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         depth = np.floor(np.where(infinite[:, 0], 0.0, maximum))[:, None] - np.floor(x)
         row, column = np.nonzero(depth < _DEPTH)  # neither -inf nor a row with NaN
     depth = depth[row, column].astype(np.int64)
