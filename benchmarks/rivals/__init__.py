@@ -6,7 +6,7 @@ writes into one output again and again where the library can; where it cannot, p
 
 from importlib import import_module
 
-NAMES = ("softmaxes", "scipy", "torch", "jax", "onnxruntime", "entmax")
+NAMES = ("softmaxes", "scipy", "torch", "jax", "onnxruntime", "entmax", "entmax_k100")
 
 
 def load(name):

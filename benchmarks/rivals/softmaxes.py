@@ -13,7 +13,15 @@ def prepare(task, logits, target):
     if task.operation == "cross_entropy_and_gradient":
         call = partial(softmaxes.cross_entropy_and_gradient, logits, target)
         return partial(call, gradient_out=np.zeros_like(logits)) if task.output == "warm" else call
-    if task.operation not in ("softmax", "log_softmax", "logsumexp", "sparsemax", "entmax"):
+    name, _, what = task.operation.partition("_")
+    if name in ("sparsemax", "entmax"):
+        member = softmaxes.Entmax(task.alpha)
+        if not what:
+            return partial(getattr(softmaxes, name), logits, axis=task.axis)
+        return (
+            partial(member.vjp, logits, logits) if what == "vjp" else partial(member.loss_and_gradient, logits, target)
+        )
+    if task.operation not in ("softmax", "log_softmax", "logsumexp"):
         return None
     call = partial(getattr(softmaxes, task.operation), logits, task.axis)
     return partial(call, out=np.zeros_like(logits)) if task.output == "warm" else call
