@@ -352,6 +352,10 @@ def test_the_example_gives_the_probabilities_of_the_whole_row(tmp_path):
     np.save(logits, x)
     state = example["softmax_of_file"](logits, target, chunk=1000)
     assert state == LogZ.of(x)
+    parts = [tmp_path / f"part{i}.npy" for i in range(3)]
+    for path, part in zip(parts, np.array_split(x, 3), strict=True):
+        np.save(path, part)
+    assert example["state_of_parts"](parts, chunk=777) == state
     got = np.load(target)
     with mp.workdps(30):
         top = exact(x)["log_z"]
