@@ -20,10 +20,12 @@ import numpy as np
 class Block:
     """Consecutive rows of a source.
 
-    features: (rows, n_features), a NumPy array or a scipy.sparse CSR matrix.
-    targets: (rows,) labels as the source has them, int64 class codes once encoded, or (rows, n_classes)
+    Attributes
+    ----------
+    features : (rows, n_features), a NumPy array or a scipy.sparse CSR matrix.
+    targets : (rows,) labels as the source has them, int64 class codes once encoded, or (rows, n_classes)
         probabilities; None where the source has no target.
-    weights: (rows,) non-negative float64, or None where every row counts once.
+    weights : (rows,) non-negative float64, or None where every row counts once.
     """
 
     features: Any
