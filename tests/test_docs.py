@@ -154,6 +154,26 @@ def test_benchmark_tables(path):
     assert len({row.count("|") for row in rows}) == 1
 
 
+SPREAD = {"median": 2000.0, "lower": 1.0, "upper": 3.0}
+FORMS = {
+    "2 µs": {"results": [{"task": "a", "limit": 3.0, "times": {"x": SPREAD}, "ratio": None}, {"task": "b", "end": 1}]},
+    "2 µs |": {"results": [{"task": "a", "times": {"x": SPREAD}}]},
+    "2e+03": {"threads": 1, "lines": [{"task": "a", "nanoseconds an entry": {"x": SPREAD}, "ratios": {"y": 2.0}}]},
+    "3.00×": {"rows": [{"problem": "a", "proven": 0.1, "0.01": {"ours": 0.1, "peer": 0.3, "ratio": 3.0}}]},
+    "3.25": {"compiler": "g++", "instructions an entry": {"avx2 softmax": 3.25}},
+    "2000": {"new": [{"task": "a", "form": {"x": SPREAD}}]},
+}
+
+
+@pytest.mark.parametrize(("shown", "record"), FORMS.items(), ids=FORMS)
+def test_every_form_of_results_is_drawn(shown, record, tmp_path):
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps(record | {"machine": {"processor": "slow", "versions": {"numpy": "2"}}}))
+    text = measured.benchmark(path)
+    assert f" {shown}" in text
+    assert "processor slow, numpy 2" in text
+
+
 def test_docstrings_keep_their_formulas():
     assert plain.escaped("|x| and coef_, `coef_` and x_i * 2") == r"\|x\| and coef\_, `coef_` and x_i \* 2"
     lines = ["|x|", ">>> a_ | b", "c_", "", "|x|", ".. math:: |x|", "   |y|", "", "d_"]

@@ -81,17 +81,19 @@ def times(ratio: float | None) -> str:
 def raced(record: dict) -> str:
     """Return the table of tasks that contenders ran in turn (python -m benchmarks, benchmarks.heads)."""
     results = [r for r in record["results"] if "times" in r]
+    others = [r for r in record["results"] if "times" not in r]
     names = list(dict.fromkeys(name for r in results for name in r["times"]))
     limits, ratios = ("limit" in results[0], "ratio" in results[0])
-    rows = [
-        [r["task"]]
-        + [seconds(r["times"][name]["median"] / 1e9) if name in r["times"] else "" for name in names]
-        + ([seconds(r["limit"] / 1e9) if "limit" in r else ""] if limits else [])
-        + ([times(r["ratio"])] if ratios else [])
-        for r in results
-    ]
+    rows = []
+    for r in results:
+        row = [r["task"], *(seconds(r["times"][n]["median"] / 1e9) if n in r["times"] else "" for n in names)]
+        if limits:
+            row.append(seconds(r["limit"] / 1e9) if "limit" in r else "")
+        if ratios:
+            row.append(times(r.get("ratio")))
+        rows.append(row)
     head = ["task", *names] + ["limit"] * limits + ["against the fastest peer"] * ratios
-    return table(head, rows)
+    return "\n\n".join([table(head, rows), *(anything({"results": [other]}) for other in others)])
 
 
 def calibrated(record: dict) -> str:
@@ -127,30 +129,65 @@ def counted(record: dict) -> str:
     return table(["kernel", "instructions an entry"], [[kernel, f"{count:g}"] for kernel, count in counts.items()])
 
 
-SHAPES = {"results": raced, "lines": calibrated, "rows": fitted, "instructions an entry": counted}
+def sampled(record: dict) -> str:
+    """Return the table of times an entry (benchmarks/tasks/sampling.py)."""
+    lines, per = record["lines"], "nanoseconds an entry"
+    names = list(dict.fromkeys(name for line in lines for name in line[per]))
+    names.sort(key=lambda name: name == "limit")
+    rows = []
+    for line in lines:
+        measured = [f"{line[per][name]['median']:.3g}" if name in line[per] else "" for name in names]
+        rows.append([line["task"], *measured, ", ".join(times(ratio) for ratio in line["ratios"].values())])
+    return "Nanoseconds an entry:\n\n" + table(["task", *names, "ratio"], rows)
+
+
+def anything(record: dict) -> str:
+    """Return the table of results of any other form: every number, and the median of every spread."""
+    lines = next(v for v in record.values() if isinstance(v, list) and v and isinstance(v[0], dict))
+    cells = [{k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in leaves(line)} for line in lines]
+    head = list(dict.fromkeys(name for line in cells for name in line))
+    return table(head, [[line.get(name, "").replace("|", ",") for name in head] for line in cells])
+
+
+def leaves(value: dict, above: str = ""):
+    """Yield (name, number or word) of nested results."""
+    for key, inner in value.items():
+        name = f"{above} {key}".strip()
+        if isinstance(inner, dict) and "median" in inner:
+            yield name, inner["median"]
+        elif isinstance(inner, dict):
+            yield from leaves(inner, name)
+        elif isinstance(inner, (int, float, str)):
+            yield name, inner
+
+
+def drawing(record: dict):
+    """Return the function that draws results of this form."""
+    if "instructions an entry" in record:
+        return counted
+    first = next((v[0] for v in record.values() if isinstance(v, list) and v and isinstance(v[0], dict)), {})
+    forms = {"times": raced, "nanoseconds an entry": sampled, "error_scikit_learn": calibrated, "proven": fitted}
+    return next((draw for key, draw in forms.items() if key in first), anything)
 
 
 def benchmark(path: Path) -> str:
     """Return the table of one file of results, and what it was measured on."""
     record = json.loads(path.read_text())
-    shape = next((draw for key, draw in SHAPES.items() if key in record), None)
-    if shape is None:
-        return f"`benchmarks/results/{path.name}` holds results of another form."
-    facts = {k: v for k, v in record.items() if k not in {*SHAPES, "means", "unit"}}
-    facts |= facts.pop("machine") if isinstance(facts.get("machine"), dict) else {}
+    about = {"means", "unit", "instructions an entry"}
+    facts = {k: v for k, v in record.items() if k not in about and not isinstance(v, list)}
     about = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in flat(facts))
     means = "".join(f"\n- {group}: {mean:.2f}×" for group, mean in record.get("means", {}).items())
     means = means and f"\n\nGeometric means against the fastest peer of each row:\n{means}"
-    return f"{shape(record)}{means}\n\nFrom `benchmarks/results/{path.name}`: {about}."
+    return f"{drawing(record)(record)}{means}\n\nFrom `benchmarks/results/{path.name}`: {about}."
 
 
-def flat(facts: dict):
-    """Yield (name, value) of nested facts."""
+def flat(facts: dict, above: str = ""):
+    """Yield (name, value) of nested facts; versions and parts of the machine need no name above their own."""
     for key, value in facts.items():
         if isinstance(value, dict):
-            yield from flat(value)
+            yield from flat(value, "" if key in ("machine", "versions") else f"{key}, ")
         else:
-            yield key, value
+            yield f"{above}{key}", value
 
 
 def benchmarks() -> str:
