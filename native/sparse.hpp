@@ -172,10 +172,11 @@ inline Total support_threshold(const Candidates<T>& c, Total t) {
 // p = w^(1/e). Up to alpha = 2 it is w = 1 + e (z - max - c), c = t - max + 1/e >= 0, which stays exact as e goes to 0.
 // Beyond, p is steep where it leaves 0, and w = e (z - least) + offset is seen from the smallest entry of the support.
 struct Power {
-    double epsilon, inverse, origin, c, offset;
+    double epsilon, inverse, origin, c, offset, least;  // what is below `least` has no share
 
     SOFTMAXES_INLINE F64 weight(const F64& z) const {
-        return fma(broadcast<F64>(epsilon), sub(sub(z, broadcast<F64>(origin)), broadcast<F64>(c)), broadcast<F64>(offset));
+        const F64 d = sub(sub(z, broadcast<F64>(origin)), broadcast<F64>(c));
+        return drop_below(fma(broadcast<F64>(epsilon), d, broadcast<F64>(offset)), z, broadcast<F64>(least));
     }
     // p and w of one vector of logits
     SOFTMAXES_INLINE F64 term(const F64& z, F64& w) const {
@@ -280,6 +281,7 @@ inline double refine(const Candidates<T>& candidates, Power& power) {
     sum_over(least);
     std::int64_t size = 0;
     for (std::int64_t i = 0; i < candidates.padded; ++i) size += candidates.entries[i] >= least;
+    power.least = power.origin;
     double v = 1 / static_cast<double>(size);
     for (;;) {
         power.offset = power_of(v, power.epsilon);
@@ -445,7 +447,7 @@ inline bool power_row(const SparseRow<typename V::scalar>& row, const typename V
                       typename V::scalar maximum, double epsilon, typename V::scalar* scratch) {
     using T = typename V::scalar;
     const double top = static_cast<double>(maximum);
-    Power power{epsilon, 1 / epsilon, top, 0, 1};
+    Power power{epsilon, 1 / epsilon, top, 0, 1, -infinity};
     if (Tops<V>::help(row.n)) search(tops.candidates(scratch), power);
     power.c -= 0x1p-48 * (power.c + 1);
     if (power.c < 0) power.c = 0;
@@ -516,6 +518,11 @@ void rows_kernel(const SparseRows<typename V::scalar>& job) {
             for (std::int64_t k = 0; k < n; ++k) equals[k] = x[k] == static_cast<T>(infinity) ? T{0} : static_cast<T>(-infinity);
             solve(equals);
             if (row.threshold) *row.threshold = infinity;
+            if (!row.out) continue;
+            double count = 0;
+            for (std::int64_t k = 0; k < n; ++k) count += equals[k] == T{0};
+            for (std::int64_t k = 0; k < n; ++k) row.out[k] = equals[k] == T{0} ? static_cast<T>(1 / count) : T{0};
+            if (row.loss) row.out[row.label] = equals[row.label] == T{0} ? static_cast<T>(-(count - 1) / count) : T{-1};
             continue;
         }
         if (row.out) fill_row(row.out, n, nan_of<T>);

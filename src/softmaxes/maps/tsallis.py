@@ -24,15 +24,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from softmaxes import bridges, exponential, generic
+from softmaxes import bridges, exponential, generic, native
 from softmaxes.arrays import Array, is_plain
 from softmaxes.maps.base import Properties, RegularisedArgmax, divergence
 
 __all__ = ["Entmax", "Sparsemax"]
 
 _MOST_STEPS = 100  # bisection alone needs about 60; Newton about 6
-_SHOWN = 64  # entries of a row that are looked at first
-_AT_ONCE = 1 << 17  # entries that a pass goes over while they are in cache
 
 
 class _Tsallis(RegularisedArgmax):
@@ -58,9 +56,28 @@ class _Tsallis(RegularisedArgmax):
     def _solve(self, z: Array, xp: ModuleType) -> Array:
         if self._epsilon == 0:
             return exponential.softmax(z)
-        if is_plain(z):
-            return probabilities_of_candidates(z, self._epsilon)
+        if _native(z):
+            p = native.empty_like(_rows(z))
+            native.entmax_rows(_rows(z), 1 + self._epsilon, p)
+            return p.reshape(z.shape)
         return probabilities(z, self._epsilon, xp)
+
+    def _product(self, p: Array, v: Array, xp: ModuleType) -> Array:
+        if self._epsilon == 0 or not (_native(p) and p.dtype == v.dtype and p.shape == v.shape):
+            return super()._product(p, v, xp)
+        result = native.empty_like(_rows(p))
+        native.entmax_product(_rows(p), _rows(v), 1 + self._epsilon, result)
+        return result.reshape(p.shape)
+
+    def _loss_and_gradient(self, z: Array, q: Array, xp: ModuleType) -> tuple[Array, Array]:
+        if self._epsilon == 0 or not (_native(z) and np.all(np.count_nonzero(q, axis=-1) == 1)):
+            return super()._loss_and_gradient(z, q, xp)
+        labels = np.argmax(q, axis=-1)
+        if not np.all(np.take_along_axis(q, labels[..., None], axis=-1) == 1):
+            return super()._loss_and_gradient(z, q, xp)
+        losses, gradient = np.empty(labels.size), native.empty_like(_rows(z))
+        native.entmax_losses(_rows(z), labels.reshape(-1), 1 + self._epsilon, losses, gradient)
+        return losses.astype(z.dtype).reshape(labels.shape), gradient.reshape(z.shape)
 
     def _gain(self, p: Array, xp: ModuleType) -> tuple[Array, Array]:
         epsilon, nothing = self._epsilon, xp.zeros_like(p)
@@ -161,6 +178,15 @@ class Entmax(_Tsallis):
         return g * (xp.sum(b, axis=-1, keepdims=True) / xp.sum(g, axis=-1, keepdims=True)) - b
 
 
+def _native(z: Array) -> bool:
+    """Return whether the kernels know z's type."""
+    return native.takes(z) and z.dtype.itemsize >= 4
+
+
+def _rows(z: Array) -> Array:
+    return np.ascontiguousarray(z).reshape(-1, z.shape[-1])
+
+
 def probabilities(z: Array, epsilon: float, xp: ModuleType) -> Array:
     """Return the rows of alpha-entmax, alpha = 1 + epsilon > 1, in Array API words."""
     z = generic.limit_of_infinities(z, xp)
@@ -181,49 +207,6 @@ def _threshold(d: Array, epsilon: float, xp: ModuleType) -> Array:
 
     c: Array = bridges.iterate(step, (low, low, high, low < 0), _MOST_STEPS, d)[0]
     return c
-
-
-def probabilities_of_candidates(z: Array, epsilon: float) -> Array:
-    """Return the same for NumPy rows, with the search confined to entries that can have any probability.
-
-    The threshold of a few entries of a row lies to the left of the whole row's (more entries, larger sum), so it
-    shows what may be forgotten at once: the maxima of the row's residue classes are such entries.
-    """
-    rows = generic.limit_of_infinities(z, np).reshape(-1, z.shape[-1])
-    result = np.zeros(rows.shape, rows.dtype)  # C order, so that its blocks are views when flattened
-    step = max(1, _AT_ONCE // max(rows.shape[-1], 1))
-    for start in range(0, len(rows), step):
-        _fill(rows[start : start + step], result[start : start + step], epsilon)
-    return result.reshape(z.shape)
-
-
-def _fill(rows: Array, result: Array, epsilon: float) -> None:
-    """Write the probabilities of a few rows over zeros.
-
-    The candidates of all rows lie in one flat array, row after row, and the sums are sums of its segments.
-    """
-    n_rows, size = rows.shape
-    whole = size - size % _SHOWN
-    shown = rows[:, :whole].reshape(n_rows, -1, _SHOWN).max(axis=1) if size >= 4 * _SHOWN else rows
-    top = shown.max(axis=-1) if whole == size else np.maximum(shown.max(axis=-1), rows[:, whole:].max(axis=-1))
-    left = _threshold(shown - top[:, None], epsilon, np)[:, 0] if shown is not rows else np.zeros_like(top)
-    bound = np.where(top == -np.inf, np.nan, top + (left - 1 / epsilon))
-    at = np.flatnonzero(~(rows <= bound[:, None]))  # a row without a class, or with NaN, keeps all and becomes NaN
-    row = at // size
-    starts = np.searchsorted(at, np.arange(n_rows) * size)
-    flat = rows.reshape(-1)[at] - top[row]
-    low, high = left, np.full_like(left, (1 - size**-epsilon) / epsilon)
-
-    def step(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
-        p, slope = _powers(flat - state[0][row], epsilon, np)
-        state = _step(state, np.add.reduceat(p, starts), np.add.reduceat(slope, starts), epsilon, np)
-        return state, state[3].all()
-
-    c = bridges.iterate(step, (low, low, high, np.zeros(n_rows, dtype=bool)), _MOST_STEPS, rows)[0]
-    p, _ = _powers(flat - c[row], epsilon, np)
-    if epsilon != 1:
-        p = p / np.add.reduceat(p, starts)[row]
-    result.reshape(-1)[at] = p
 
 
 def _powers(x: Array, epsilon: float, xp: ModuleType) -> tuple[Array, Array]:
