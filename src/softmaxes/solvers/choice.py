@@ -47,7 +47,7 @@ def choose(objective: Objective) -> Choice:
         if objective.source.n_rows * size**2 <= TINY_WORK:
             return Choice(Newton(), f"{size} parameters and {objective.source.n_rows} rows: Hessians are no cost")
         return Choice(
-            LBFGS(preconditioner="dense", refresh=(10, 24, 48)),
+            LBFGS(preconditioner="dense", refresh=(14, 32, 60)),
             f"{size} parameters are few enough to factor the Hessian itself now and then",
         )
     if objective.source.is_sparse or objective.n_features > KRONECKER_FEATURES:

@@ -81,11 +81,13 @@ class Kronecker:
 class Dense:
     """The inverse of the Hessian itself, for few parameters; at first the Kronecker product, exact at W = 0."""
 
-    to_scale = False
-
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._current: Kronecker | Inverse = Kronecker(objective)
+
+    @property
+    def to_scale(self) -> bool:
+        return isinstance(self._current, Inverse)
 
     def refresh(self, theta: np.ndarray) -> None:
         """Factor the Hessian at θ."""
