@@ -164,12 +164,10 @@ inline void softmax_group(const Rows<typename V::scalar>& job, Group<V>& group, 
 }
 
 template <class V>
-inline void log_group(const Rows<typename V::scalar>& job, Group<V>& group, std::int64_t first) {
+inline void log_group(const Rows<typename V::scalar>& job, Group<V>& group, std::int64_t first, bool fetch) {
     const std::int64_t n = job.columns;
     const auto* x = job.x + first * job.x_stride;
-    // results that do not fit the nearer caches are fetched while the sums are taken
-    constexpr std::int64_t near = (1 << 20) / sizeof(typename V::scalar);
-    if (job.operation == Operation::log_softmax && job.x != job.out && n > short_row && job.rows * n >= near)
+    if (fetch)
         group.template take<Group<V>::Use::fetch>(x, job.x_stride, group.count, n, false,
                                                   job.out + first * job.out_stride, job.out_stride);
     else
@@ -204,11 +202,14 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
         return without;
     }
     Group<V> group;
-    const std::int64_t size = soft ? group_size<V>(job.scratch_size, padded) : V::lanes;
+    // results that do not fit the nearer caches are fetched while the sums are taken, fewer rows at a time
+    const bool fetch = job.operation == Operation::log_softmax && job.x != job.out && job.columns > short_row &&
+                       job.rows * job.columns >= (1 << 20) / static_cast<std::int64_t>(sizeof(typename V::scalar));
+    const std::int64_t size = soft ? group_size<V>(job.scratch_size, padded) : fetch ? 8 : V::lanes;
     for (std::int64_t first = 0; first < job.rows; first += size) {
         group.count = static_cast<int>(job.rows - first < size ? job.rows - first : size);
         if (soft) softmax_group<V>(job, group, first);
-        else log_group<V>(job, group, first);
+        else log_group<V>(job, group, first, fetch);
         for (int r = 0; r < group.count; ++r)
             if (group.single[r]) alone(first + r);
     }
