@@ -18,7 +18,7 @@ from softmaxes.tables.values import as_numbers
 
 FORMS = {"parquet": "Parquet", "csv": "CSV", "arrow": "Arrow", "arrow-stream": "Arrow"}
 
-BLOCK_BYTES = 1 << 25
+BLOCK_BYTES = 1 << 23
 """About what the features of one block may take while a table is decoded."""
 
 NARROW = ("float", "halffloat", "int8", "int16", "uint8", "uint16", "bool")
@@ -84,6 +84,7 @@ class TableRows(Source):
                 None if self.codes is None else self.codes[block.rows],
                 None if self.weight is None else _weights(block, self.weight),
             )
+        release()
         if seen != self.n_rows:
             raise UserError(
                 f"{self.table.name} had {self.n_rows} rows and now has others: it changed while it was read"
@@ -163,6 +164,7 @@ class _File(TableRows):
         if block_rows is not None and block_rows < 1:
             raise ValueError(f"block_rows={block_rows}; a whole number of at least 1 is needed")
         labels, codes = (None, None) if target is None else read_targets(table, target)
+        release()
         wanted = [name for name in columns or table.columns if name not in (target, weight)]
         features: Recipe | Numbers
         if recipe is None:
@@ -225,6 +227,13 @@ class Arrow(_File):
 
 
 _NAMES = {"parquet": "Parquet", "csv": "Csv", "arrow": "Arrow", "arrow-stream": "Arrow"}
+
+
+def release() -> None:
+    """Give back to the system what pyarrow keeps for later; after a column was read whole that is several times it."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def _is_narrow(table: Table, names: Sequence[str]) -> bool:

@@ -23,7 +23,7 @@ MISSING = (
 )  # fmt: skip
 
 CSV_BLOCK_BYTES = 1 << 22
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 14  # pyarrow keeps a batch several times while it is decoded
 
 
 def column_names(path: Path, form: Form, dialect: Dialect) -> tuple[str, ...]:
