@@ -246,6 +246,18 @@ def test_newton_doubles_its_digits() -> None:
     assert any(after <= 10 * before**2 for before, after in pairwise(norms) if before < 1e-2)
 
 
+def test_second_moments_of_sparse_features_are_those_of_dense_ones() -> None:
+    X, y, s = _data(3)
+    X = np.where(X > 0.5, X, 0.0)
+    with Workers(1) as workers:
+        sources = (Arrays(X, y, s), Sparse(scipy.sparse.csr_array(X), y, s))
+        dense, sparse = (Objective(source, 3, l2=0.1, workers=workers).second_moment() for source in sources)
+    centred = (X - np.average(X, axis=0, weights=s)) / np.sqrt(np.cov(X.T, aweights=s, ddof=0).diagonal())
+    expected = centred.T @ (centred * s[:, None]) / s.sum()
+    np.testing.assert_allclose(sparse, expected, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(dense, expected, rtol=0, atol=1e-5)  # float32 tiles
+
+
 def test_line_search_accepts_only_descent() -> None:
     X, y, s = _data(3)
     with Workers(1) as workers:

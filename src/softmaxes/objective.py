@@ -456,11 +456,17 @@ class _SecondMomentSums:
         self.total = 0.0
 
     def add(self, block: Block) -> None:
-        features = block.features
-        dense = features if isinstance(features, np.ndarray) else features.toarray()
-        tile = ((dense - self.objective.shift) * self.objective.scale).astype(np.float32)
-        weighted = tile if block.weights is None else tile * block.weights[:, None].astype(np.float32)
-        self.products += tile.T @ weighted
+        objective, features = self.objective, block.features
+        if isinstance(features, np.ndarray):
+            tile = ((features - objective.shift) * objective.scale).astype(np.float32)
+            weighted = tile if block.weights is None else tile * block.weights[:, None].astype(np.float32)
+            self.products += tile.T @ weighted
+        else:  # Σ s (x - m)(x - m)ᵀ = Σ s x xᵀ - a mᵀ - m aᵀ + Σ s m mᵀ with a = Σ s x: no dense tile
+            weights = np.ones(len(block)) if block.weights is None else block.weights
+            centre, sums = objective.shift, features.T @ weights
+            products = (features.T @ features.multiply(weights[:, None]).tocsr()).toarray().astype(np.float64)
+            products -= np.outer(sums, centre) + np.outer(centre, sums - weights.sum() * centre)
+            self.products += products * np.outer(objective.scale, objective.scale)
         self.total += len(block) if block.weights is None else float(block.weights.sum())
 
     def merge(self, later: _SecondMomentSums) -> _SecondMomentSums:

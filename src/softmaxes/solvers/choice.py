@@ -16,6 +16,12 @@ from softmaxes.sources import IndexedSource
 KRONECKER_FEATURES = 1500
 """Above this many features the two eigendecompositions of the Kronecker preconditioner cost more than they save."""
 
+SPARSE_ROWS = 16
+"""Passes over sparse rows are cheap: there the decompositions pay only if rows are more than features² over this."""
+
+LONG_SIZE = 300_000
+"""More parameters than this make a long history cost as much as the passes that it saves."""
+
 DENSE_SIZE = 1500
 """The most parameters whose Hessian is factored."""
 
@@ -50,10 +56,11 @@ def choose(objective: Objective) -> Choice:
             LBFGS(preconditioner="dense", refresh=(14, 32, 60)),
             f"{size} parameters are few enough to factor the Hessian itself now and then",
         )
-    if objective.source.is_sparse or objective.n_features > KRONECKER_FEATURES:
+    costly = objective.source.is_sparse and objective.n_features**2 > SPARSE_ROWS * objective.source.n_rows
+    if costly or objective.n_features > KRONECKER_FEATURES:
         kind = "sparse" if objective.source.is_sparse else "many"
         return Choice(
-            LBFGS(history=5, preconditioner="diagonal"),
+            LBFGS(history=5 if size > LONG_SIZE else 10, preconditioner="diagonal"),
             f"the features are {kind} ({objective.n_features}): a diagonal preconditioner and a short history",
         )
     n_rows = objective.source.n_rows
@@ -67,6 +74,6 @@ def choose(objective: Objective) -> Choice:
         )
     return Choice(
         LBFGS(),
-        f"{objective.n_features} dense features: second moments can be factored, so curvature is preconditioned by "
+        f"{objective.n_features} features: second moments can be factored, so curvature is preconditioned by "
         "a Kronecker product",
     )
