@@ -110,7 +110,7 @@ def fit(
         Go on from the checkpoint of a training that was killed, to the same model.
     """
     from softmaxes.classifier import SoftmaxClassifier
-    from softmaxes.report import evidence_of, training_of
+    from softmaxes.report import evidence_of, standard_errors, training_of
 
     began = time.perf_counter()
     model = model or Path(f"{data.resolve().stem}.softmaxes")
@@ -139,12 +139,15 @@ def fit(
     fitted, seconds = train(training, new, budget, checkpoint, calibrate, seed)
     fitted = replace(fitted, facts=training.facts(data, seed))
     evidence = None
+    errors = None
+    if report is not None and (budget is None or training.fits(budget)):
+        errors = standard_errors(fitted.classifier, training.blocks_of_features())
     if tested is not None or training.held.any():
         judged = judge(fitted, tested or opened, target, keep=None if tested else training.held)
         evidence = evidence_of(
             judged,
             fitted.classes_.tolist(),
-            training=training_of(fitted, profile=training.profile, seconds=seconds),
+            training=training_of(fitted, profile=training.profile, seconds=seconds, standard_errors=errors),
             title=f"{target} from {data.name}",
             judged_on=f"the rows of {test.name}" if test else "the held-out rows",
         )

@@ -91,7 +91,7 @@ def check_report(path: Path | None) -> None:
 
 def write_report(evidence: Evidence, path: Path) -> None:
     """Write the report as one HTML file."""
-    from softmaxes.report import render
+    from softmaxes.report.render import render
 
     page = render(evidence)
     with replacing(path) as file:

@@ -97,6 +97,12 @@ class Training:
         with progress("encoding", int(self.trained.sum())) as advance:
             return self.recipe.matrix(self.table, keep=self.trained, progress=advance), self.codes[self.trained]
 
+    def blocks_of_features(self, rows: int = 4096) -> Iterator[Any]:
+        """Yield the features of the rows to train on, a block at a time."""
+        X, _ = self.features()
+        for start in range(0, X.shape[0], rows):
+            yield X[start : start + rows]
+
     def fits(self, budget: int) -> bool:
         """Return whether the features can be in memory within a budget in bytes."""
         return fits(budget, int(self.trained.sum()), len(self.recipe.features), self.recipe.is_sparse)

@@ -7,10 +7,30 @@ come in blocks, merge `Judged` states and pass them to `evidence_of`. `training_
 knows of its training.
 """
 
+from typing import Any
+
 from softmaxes.report.evidence import Evidence, Training, evidence, evidence_of
 from softmaxes.report.facts import training_of
 from softmaxes.report.judged import Judged
-from softmaxes.report.render import render
 from softmaxes.report.uncertainty import standard_errors
 
-__all__ = ["Evidence", "Judged", "Training", "evidence", "evidence_of", "render", "standard_errors", "training_of"]
+__all__ = [
+    "Evidence",
+    "Judged",
+    "Training",
+    "evidence",
+    "evidence_of",
+    "render",
+    "standard_errors",
+    "training_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # drawing needs Altair; counting, which every score on the command line is made of, does not
+    if name == "render":
+        from softmaxes.report.render import render
+
+        globals()["render"] = render
+        return render
+    raise AttributeError(f"module 'softmaxes.report' has no attribute {name!r}")

@@ -14,6 +14,9 @@ from softmaxes.report.evidence import MAX_COEFFICIENTS, Certificate, Coefficient
 __all__ = ["training_of"]
 
 
+INTERVALS = "approximate 95 % intervals, from the curvature of the objective"
+
+
 def training_of(
     model: Any, *, profile: Any = None, seconds: float | None = None, standard_errors: NDArray[Any] | None = None
 ) -> Training:
@@ -43,7 +46,7 @@ def training_of(
         certificate=_certificate(classifier),
         history=tuple(Step(s.passes, s.seconds, s.objective, _finite(s.bound)) for s in history),
         coefficients=_coefficients(classifier, names, standard_errors),
-        interval_note=None if standard_errors is None else "approximate 95 % intervals, from the curvature of the objective",
+        interval_note=None if standard_errors is None else INTERVALS,
         columns=() if recipe is None else _columns(recipe, profile),
     )
 
