@@ -71,7 +71,9 @@ class Record:
             evaluation.precision,
         )
         self.iterations.append(line)
-        self.say(
+        if self._tell is None:
+            return
+        self._tell(
             f"{line.iteration:5d}  {line.passes:6.1f} passes  {line.seconds:8.2f} s  objective {line.objective:.10g}"
             f"  within {relative_bound(bound, line.objective):.2e} of the optimum  ({line.precision})"
         )
