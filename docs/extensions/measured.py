@@ -141,12 +141,25 @@ def sampled(record: dict) -> str:
     return "Nanoseconds an entry:\n\n" + table(["task", *names, "ratio"], rows)
 
 
+def lines_of(record: dict) -> list[dict]:
+    """Return the list of results in a record; none if it is one result by itself."""
+    return next((v for v in record.values() if isinstance(v, list) and v and isinstance(v[0], dict)), [])
+
+
 def anything(record: dict) -> str:
     """Return the table of results of any other form: every number, and the median of every spread."""
-    lines = next(v for v in record.values() if isinstance(v, list) and v and isinstance(v[0], dict))
-    cells = [{k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in leaves(line)} for line in lines]
+    lines = lines_of(record)
+    cells = [{k: shown(v) for k, v in leaves(line)} for line in lines or [record]]
+    if not lines:
+        return table(["what", "value"], [[name, value] for name, value in cells[0].items()])
     head = list(dict.fromkeys(name for line in cells for name in line))
-    return table(head, [[line.get(name, "").replace("|", ",") for name in head] for line in cells])
+    return table(head, [[line.get(name, "") for name in head] for line in cells])
+
+
+def shown(value: float | str) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", ",")
 
 
 def leaves(value: dict, above: str = ""):
@@ -165,7 +178,7 @@ def drawing(record: dict):
     """Return the function that draws results of this form."""
     if "instructions an entry" in record:
         return counted
-    first = next((v[0] for v in record.values() if isinstance(v, list) and v and isinstance(v[0], dict)), {})
+    first = next(iter(lines_of(record)), {})
     forms = {"times": raced, "nanoseconds an entry": sampled, "error_scikit_learn": calibrated, "proven": fitted}
     return next((draw for key, draw in forms.items() if key in first), anything)
 
@@ -173,12 +186,15 @@ def drawing(record: dict):
 def benchmark(path: Path) -> str:
     """Return the table of one file of results, and what it was measured on."""
     record = json.loads(path.read_text())
+    drawn = drawing(record)
+    if drawn is anything and not lines_of(record):
+        return f"{drawn(record)}\n\nFrom `benchmarks/results/{path.name}`."
     about = {"means", "unit", "instructions an entry"}
     facts = {k: v for k, v in record.items() if k not in about and not isinstance(v, list)}
     about = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in flat(facts))
     means = "".join(f"\n- {group}: {mean:.2f}×" for group, mean in record.get("means", {}).items())
     means = means and f"\n\nGeometric means against the fastest peer of each row:\n{means}"
-    return f"{drawing(record)(record)}{means}\n\nFrom `benchmarks/results/{path.name}`: {about}."
+    return f"{drawn(record)}{means}\n\nFrom `benchmarks/results/{path.name}`: {about}."
 
 
 def flat(facts: dict, above: str = ""):
