@@ -12,6 +12,7 @@ import scipy.sparse
 from scipy.optimize import minimize
 from sklearn.datasets import load_iris
 
+from softmaxes.classifier import SoftmaxClassifier
 from softmaxes.maps import FAMILY, Hardmax, MinShift, RegularisedArgmax, member
 from softmaxes.objective import Evaluation, MemberLoss, Objective, SoftmaxLoss
 from softmaxes.solvers import (
@@ -236,6 +237,11 @@ def test_few_rows_held_standardised_give_the_same_numbers(n_classes: int, kind: 
         np.testing.assert_allclose([found.loss, found.value], [expected.loss, expected.value], rtol=1e-14)
         np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(direct.hessian(), objective.hessian(theta, "double"), rtol=1e-12, atol=1e-12)
+
+
+def test_newton_wants_the_softmax() -> None:
+    with pytest.raises(ValueError, match="needs map='softmax'"):
+        SoftmaxClassifier(solver="newton", map="sparsemax").fit(np.eye(4), [0, 1, 0, 1])
 
 
 def test_newton_doubles_its_digits() -> None:

@@ -57,9 +57,10 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     l1_ratio : float, default=0.0
         Share of the L1 norm in the penalty, 0 to 1. Above 0, coefficients become exactly 0.
     solver : str or solver value, default="auto"
-        "lbfgs", "progressive" (rows in memory), "owlqn" (l1_ratio > 0), "gradient_descent" (for teaching; its path is
-        in `path_`), or a value such as `softmaxes.solvers.GradientDescent(eta=0.1)`. "auto" chooses from the shape of
-        the data; `solver_reason_` says why, and `verbose=True` prints it.
+        "newton" (few parameters and rows), "lbfgs", "progressive" (rows in memory), "owlqn" (l1_ratio > 0),
+        "gradient_descent" (for teaching; its path is in `path_`), or a value such as
+        `softmaxes.solvers.GradientDescent(eta=0.1)`. "auto" chooses from the shape of the data; `solver_reason_` says
+        why, and `verbose=True` prints it.
     tol : float, default=1e-6
         Relative suboptimality at which to stop: f - f* proven to be at most tol · f*.
     max_iter : int, default=1000
@@ -344,6 +345,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         solver = self.solver if isinstance(self.solver, Solver) else NAMED[self.solver]
         if "rows at any place" in solver.needs and not isinstance(objective.source, IndexedSource):
             raise ValueError(f"solver={solver.name!r} needs rows in memory; for this source use 'lbfgs' or 'auto'")
+        if "softmax" in solver.needs and not isinstance(objective.loss, SoftmaxLoss):
+            raise ValueError(f"solver={solver.name!r} needs map='softmax'; for this map use 'lbfgs' or 'auto'")
         if objective.l1 > 0 and "smooth" in solver.needs:
             raise ValueError(f"solver={solver.name!r} needs a smooth penalty; with l1_ratio > 0 use 'owlqn' or 'auto'")
         return solver, "as asked"
