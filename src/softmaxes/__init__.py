@@ -56,7 +56,18 @@ _ROOMS = {
 }
 
 # rooms that are public as a whole
-_MODULES = ("calibration", "losses", "maps", "maximum_entropy", "sampling", "transforms", "metrics", "sources", "heads", "errors")
+_MODULES = (
+    "calibration",
+    "losses",
+    "maps",
+    "maximum_entropy",
+    "sampling",
+    "transforms",
+    "metrics",
+    "sources",
+    "heads",
+    "errors",
+)
 
 __all__ = ["__version__", *sorted(_ROOMS), *_MODULES]  # noqa: PLE0604 - names come from the table above
 
