@@ -46,9 +46,9 @@ def rows(n=400, k=3, temperature=2.5, seed=0):
     return z * temperature, y, rng.exponential(size=n) * (rng.uniform(size=n) > 0.1)
 
 
+@mpmath.workdps(30)
 def exact_beta(z, y, w):
     """The root of f'(beta) = sum w (zbar - z_y), by 30-digit arithmetic."""
-    mpmath.mp.dps = 30
     exact = [[mpmath.mpf(float(v)) for v in row] for row in z]
 
     def slope(beta):
