@@ -1,9 +1,9 @@
 // Memory for large results that comes back warm.
 //
-// A fresh large result costs more in page faults than in arithmetic (4096 x 32000 float32: 78 ms into warm memory, 300
-// to 900 into fresh). So the last few large blocks that were given back are kept, marked with MADV_FREE: the system may
-// take their pages at any moment it needs them, and until it does the next result finds them in place. Blocks lie on
-// huge-page boundaries. Where the system knows no MADV_FREE, blocks are simply freed.
+// A fresh large result costs more in page faults than in arithmetic. So the last few large blocks that were given back
+// are kept, marked with MADV_FREE: the system may take their pages at any moment it needs them, and until it does the
+// next result finds them in place. Blocks lie on huge-page boundaries. Where the system knows no MADV_FREE, blocks are
+// simply freed.
 #pragma once
 
 #include <cstddef>
