@@ -9,12 +9,14 @@ can apply it to any block.
 from .columns import Categorical, Dates, Numeric, Text
 from .dialect import Dialect, sniff
 from .holdout import held_out
-from .labels import Labels, read_targets
+from .labels import Labels
 from .model import TableModel
 from .moments import Moments
+from .parts import numbered, parts_of
 from .profile import ColumnProfile, Profile, profile
 from .reading import BLOCK_ROWS, Block, Table, as_table, open_table
 from .recipe import Recipe
+from .targets import Targets, read_targets
 
 __all__ = [
     "BLOCK_ROWS",
@@ -30,10 +32,13 @@ __all__ = [
     "Recipe",
     "Table",
     "TableModel",
+    "Targets",
     "Text",
     "as_table",
     "held_out",
+    "numbered",
     "open_table",
+    "parts_of",
     "profile",
     "read_targets",
     "sniff",

@@ -46,14 +46,34 @@ def column_names(path: Path, form: Form, dialect: Dialect) -> tuple[str, ...]:
     return names
 
 
-def file_batches(path: Path, form: Form, dialect: Dialect, columns: Sequence[str]) -> Iterator[Any]:
-    """Yield the wanted columns of a file as record batches of plain types, closing the file whatever happens."""
+def file_batches(
+    path: Path, form: Form, dialect: Dialect, columns: Sequence[str], span: tuple[int, int] | None = None
+) -> Iterator[Any]:
+    """Yield the wanted columns of a file as record batches of plain types, closing the file whatever happens.
+
+    span: the first row group (Parquet) or record batch (Arrow file), and the one after the last; all if not given.
+    """
     if form == "csv":
         yield from csv_batches(path, dialect, columns)
         return
     reader = {"parquet": parquet_batches, "arrow": arrow_batches, "arrow-stream": stream_batches}[form]
-    for batch in reader(path, columns):
+    for batch in reader(path, columns, span):
         yield plain(batch, str(path))
+
+
+def group_rows(path: Path, form: Form) -> list[int]:
+    """Return the rows of each part of a file that can be read by itself; an empty list where a file has none such."""
+    import pyarrow as pa
+    from pyarrow import ipc, parquet
+
+    with explained(path):
+        if form == "parquet":
+            data = parquet.read_metadata(path)
+            return [data.row_group(group).num_rows for group in range(data.num_row_groups)]
+        if form == "arrow":
+            with pa.memory_map(str(path)) as source, ipc.open_file(source) as reader:
+                return [reader.get_batch(index).num_rows for index in range(reader.num_record_batches)]
+    return []
 
 
 def csv_header(path: Path, dialect: Dialect) -> tuple[list[str], int]:
@@ -146,11 +166,11 @@ def schema_of(path: Path, form: Form) -> Any:
         return reader.schema
 
 
-def parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+def parquet_batches(path: Path, columns: Sequence[str], span: tuple[int, int] | None) -> Iterator[Any]:
     from pyarrow import parquet
 
     with explained(path), parquet.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
+        for group in range(*(span or (0, file.num_row_groups))):
             with explained(path, place=f", row group {group}"):
                 for batch in file.iter_batches(
                     BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False
@@ -158,16 +178,17 @@ def parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
                     yield valid(batch)
 
 
-def arrow_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+def arrow_batches(path: Path, columns: Sequence[str], span: tuple[int, int] | None) -> Iterator[Any]:
     from pyarrow import ipc
 
     with explained(path), path.open("rb") as source, ipc.open_file(source) as reader:
-        for index in range(reader.num_record_batches):
+        for index in range(*(span or (0, reader.num_record_batches))):
             with explained(path, place=f", batch {index}"):
                 yield valid(reader.get_batch(index).select(list(columns)))
 
 
-def stream_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+def stream_batches(path: Path, columns: Sequence[str], span: tuple[int, int] | None) -> Iterator[Any]:
+    assert span is None, "a stream is read from its beginning to its end"
     from pyarrow import ipc
 
     with explained(path), path.open("rb") as source, ipc.open_stream(source) as reader:

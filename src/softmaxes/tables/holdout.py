@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,8 +11,11 @@ from softmaxes.errors import UserError
 
 __all__ = ["held_out"]
 
+STRETCH = 1 << 20
+"""How many rows are dealt with at a time: what is made for them is small beside the order of all rows."""
 
-def held_out(codes: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
+
+def held_out(codes: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
     """Return a mask of the rows to hold out: the same share of each class, as nearly as whole rows allow.
 
     Each class keeps at least one row for training; a class with a single row is not held out at all.
@@ -39,20 +44,35 @@ def held_out(codes: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np
     mask = np.zeros(len(codes), dtype=np.bool_)
     if fraction == 0.0:
         return mask
-    shuffled = np.random.default_rng(seed).permutation(len(codes))
-    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
-    counts = np.bincount(codes)
+    counts = class_counts(codes)
     shares = counts * fraction
-    taken = np.floor(shares).astype(np.int64)
+    left = np.floor(shares).astype(np.int64)
     # What rounding down left over goes to the classes that lost most by it.
-    left = round(float(shares.sum())) - int(taken.sum())
-    taken[np.argsort(taken - shares, kind="stable")[:left]] += 1
-    taken = np.minimum(taken, np.maximum(counts - 1, 0))
-    starts = np.cumsum(counts) - counts
-    for start, count in zip(starts, taken, strict=True):
-        mask[by_class[start : start + count]] = True
+    over = round(float(shares.sum())) - int(left.sum())
+    left[np.argsort(left - shares, kind="stable")[:over]] += 1
+    left = np.minimum(left, np.maximum(counts - 1, 0))
+    shuffled = np.arange(len(codes), dtype=np.min_scalar_type(len(codes)))
+    np.random.default_rng(seed).shuffle(shuffled)
+    for start in range(0, len(codes), STRETCH):
+        rows = shuffled[start : start + STRETCH]
+        own = codes[rows]
+        order = np.argsort(own, kind="stable")
+        here = class_counts(own, len(counts))
+        rank = np.arange(len(rows)) - np.repeat(np.cumsum(here) - here, here)  # within the class, in this stretch
+        mask[rows[order[rank < left[own[order]]]]] = True
+        left = np.maximum(left - here, 0)
+        if not left.any():
+            break
     if not mask.any():
         raise UserError(
             f"{fraction:g} of {len(codes)} rows leaves none to hold out; pass a larger --holdout, or --holdout 0"
         )
     return mask
+
+
+def class_counts(codes: NDArray[Any], n_classes: int = 0) -> NDArray[np.int64]:
+    """Return how often each code occurs: `numpy.bincount`, which would make a copy of all codes as int64 at once."""
+    counts = np.zeros(n_classes or int(codes.max(initial=0)) + 1, dtype=np.int64)
+    for start in range(0, len(codes), STRETCH):
+        counts += np.bincount(codes[start : start + STRETCH], minlength=len(counts))
+    return counts

@@ -1,27 +1,21 @@
-"""The class labels: found in the target column, written to the model file, and met again in other tables."""
+"""The class labels: made of the values of a target column, written to the model file, and met again elsewhere."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmaxes.errors import UserError
-
-from .reading import Block, Table, nearest
-
-__all__ = ["LabelKind", "Labels", "read_targets"]
+__all__ = ["Label", "LabelKind", "Labels"]
 
 LabelKind = Literal["integer", "float", "boolean", "string"]
 Label = int | float | bool | str
 
 DTYPES: dict[str, Any] = {"integer": np.int64, "float": np.float64, "boolean": np.bool_, "string": np.str_}
 PYTHON: dict[str, type] = {"integer": int, "float": float, "boolean": bool, "string": str}
-
-# More classes than this, among numbers that aren't whole, are a measurement and not a class.
-FLOAT_CLASSES = 50
 
 
 @dataclass(frozen=True)
@@ -52,17 +46,17 @@ class Labels:
     def of_values(cls, found: list[Any]) -> Labels:
         """Return the labels of distinct Python values, each text, bool, int, float or datetime."""
         if all(isinstance(value, bool) for value in found):
-            return cls("boolean", tuple(sorted(found)))
+            return cls("boolean", tuple(sorted(set(found))))
         if all(isinstance(value, int) for value in found):
-            return cls("integer", tuple(sorted(found)))
+            return cls("integer", tuple(sorted(set(map(int, found)))))
         if all(isinstance(value, int | float) for value in found):
-            return cls("float", tuple(sorted(map(float, found))))
+            return cls("float", tuple(sorted(set(map(float, found)))))
         texts = [str(value) for value in found]
         for kind in ("integer", "boolean", "float"):
             read = [reading(text, kind) for text in texts]
             if None not in read:
-                return cls(kind, tuple(sorted(read)))  # type: ignore[arg-type]
-        return cls("string", tuple(sorted(texts)))
+                return cls(kind, tuple(sorted(set(read))))  # type: ignore[arg-type]
+        return cls("string", tuple(sorted(set(texts))))
 
     @classmethod
     def of_array(cls, classes: NDArray[Any]) -> Labels:
@@ -81,16 +75,13 @@ class Labels:
         """The labels as an array: int64, float64, bool or text."""
         return np.array(self.values, dtype=DTYPES[self.kind])
 
-    def codes(self, column: Any) -> NDArray[np.int64]:
-        """Return each label's position among the classes: -1 for a missing one, -2 for one that is no class."""
-        from pyarrow import compute
+    def position(self, value: Any) -> int | None:
+        """Return a value's position among the classes; None if it is none of them."""
+        return self._positions.get(self.recognised(value))  # type: ignore[arg-type]
 
-        encoded = column.dictionary_encode()
-        positions = {value: position for position, value in enumerate(self.values)}
-        table = [positions.get(self.recognised(value), -2) for value in encoded.dictionary.to_pylist()]  # type: ignore[arg-type]
-        codes = compute.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        result: NDArray[np.int64] = np.array([*table, -1], dtype=np.int64)[codes]
-        return result
+    @cached_property
+    def _positions(self) -> dict[Label, int]:
+        return {value: position for position, value in enumerate(self.values)}
 
     def recognised(self, value: Any) -> Label | None:
         """Return a value of another table in the type of the labels: 3.0 and "3" are the class 3."""
@@ -123,75 +114,3 @@ def as_number(text: str) -> float | None:
     except ValueError:
         return None
     return value if np.isfinite(value) else None
-
-
-def read_targets(table: Table, target: str, labels: Labels | None = None) -> tuple[Labels, NDArray[np.int64]]:
-    """Return the classes of a table's target column and the class of each row, in one pass over that column.
-
-    Parameters
-    ----------
-    table, target
-        The table, and the name of the column that holds the class.
-    labels
-        The classes of a model, when the table is to be compared with it; found in the column if not given.
-
-    Raises
-    ------
-    UserError
-        If the column is absent, a label is missing or is none of `labels`, there is only one class, or the
-        column is a measurement and not a class.
-    """
-    table.require(target, "the class")
-    chunks = []
-    missing, first = 0, 0
-    for block in table.blocks(columns=[target]):
-        column = block.batch.column(0)
-        if column.null_count:
-            first = first or first_missing(block)
-            missing += column.null_count
-        chunks.append(column)
-    rows = sum(map(len, chunks))
-    if missing == rows:
-        raise UserError(f"{table.name}: column {target!r} has no labels at all: all {rows} values are missing")
-    if missing:
-        raise UserError(
-            f"{table.name}: column {target!r} lacks the label in {missing} of {rows} rows, first in row {first}; "
-            "remove those rows or fill in their class"
-        )
-    import pyarrow as pa
-
-    column = pa.chunked_array([as_one_type(chunk, chunks[0].type) for chunk in chunks]).combine_chunks()
-    if labels is None:
-        labels = Labels.of(column)
-        check_classes(labels, rows, f"{table.name}: column {target!r}")
-    codes = labels.codes(column)
-    if (codes < 0).any():
-        row = int(np.flatnonzero(codes < 0)[0])
-        raise UserError(
-            f"{table.name}: the label {column[row].as_py()!r} in row {row + 1} of column {target!r} is not a class "
-            f"of the model; {nearest(str(column[row].as_py()), [str(value) for value in labels.values])}"
-        )
-    return labels, codes
-
-
-def as_one_type(chunk: Any, kind: Any) -> Any:
-    return chunk if chunk.type == kind else chunk.cast(kind)
-
-
-def first_missing(block: Block) -> int:
-    valid = block.batch.column(0).is_valid().to_numpy(zero_copy_only=False)
-    return block.row_number(int(np.flatnonzero(~valid)[0]))
-
-
-def check_classes(labels: Labels, rows: int, where: str) -> None:
-    if len(labels) == 1:
-        raise UserError(f"{where} holds one class only, {labels.values[0]!r}; a classifier needs two or more")
-    if labels.kind == "float" and len(labels) > FLOAT_CLASSES and not all(float(v).is_integer() for v in labels.values):
-        raise UserError(
-            f"{where} holds {len(labels)} different numbers such as {labels.values[0]!r}: a measurement, not a class; "
-            "softmaxes sorts into classes, so choose another column or cut the numbers into ranges"
-        )
-    if len(labels) == rows > 2:
-        raise UserError(
-            f"{where} holds a different value in each of its {rows} rows; no class can be learned from that"
-        )

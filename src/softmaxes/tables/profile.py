@@ -42,7 +42,8 @@ class ColumnProfile:
     parts
         Moments of the parts of the dates, by the same rule.
     categories
-        How often each value occurs, as text. Of a column with more than 20,000 distinct values, the frequent ones.
+        How often each value occurs, as text. Of a column with more than 20,000 distinct values, the frequent ones;
+        if all of these are numbers, none.
     spilled
         Whether some values were forgotten from `categories` to bound its size.
     words, vocabulary
@@ -89,8 +90,9 @@ class ColumnProfile:
             return self
         numbers = None if as_category else as_numbers(column)
         if numbers is not None:
+            counts = counted(column) if count_values else {"spilled": True}
             return replace(
-                self.with_numbers(numbers, block, name), **counted(column) if count_values else {"spilled": True}
+                self.with_numbers(numbers, block, name), **({"spilled": True} if counts["spilled"] else counts)
             )
         self = replace(self, **counted(column))
         dates = None if as_category else as_dates(column)
@@ -121,6 +123,9 @@ class ColumnProfile:
             known, empty = (self, other) if other.rows == other.missing else (other, self)
             return replace(known, rows=self.rows + other.rows, missing=known.missing + empty.missing)
         categories, spilled = added(self.categories, other.categories, CATEGORY_LIMIT)
+        spilled = spilled or self.spilled or other.spilled
+        if spilled and self.numbers + other.numbers == self.present + other.present:
+            categories = {}  # of numbers this many are no names, and 20,000 of them in every column take memory
         vocabulary, _ = added(self.vocabulary, other.vocabulary, WORD_LIMIT)
         return ColumnProfile(
             rows=self.rows + other.rows,
@@ -130,7 +135,7 @@ class ColumnProfile:
             moments=self.moments.merge(other.moments),
             parts=tuple(a.merge(b) for a, b in zip(self.parts, other.parts, strict=True)),
             categories=categories,
-            spilled=spilled or self.spilled or other.spilled,
+            spilled=spilled,
             words=self.words + other.words,
             vocabulary=vocabulary,
             offset=self.offset if self.offset == other.offset else None,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from softmaxes.errors import UserError
 
 from .dialect import Dialect, Form, sniff
-from .formats import column_names, file_batches, plain
+from .formats import column_names, file_batches, group_rows, plain
 
 __all__ = ["BLOCK_ROWS", "Block", "Table", "as_table", "nearest", "open_table"]
 
@@ -61,12 +61,17 @@ class Table:
 
     A table opens its files anew for each pass, reads them in the same order, and closes them also when a pass
     ends early or fails. `open_table` and `as_table` make one.
+
+    A part of a table is a table (`parts_of` makes them): span says which row groups or record batches of its one file
+    belong to it, from the first to before the second, and first_row how many rows of the whole stand above it.
     """
 
     name: str
     columns: tuple[str, ...]
     files: tuple[tuple[Path, Form, Dialect], ...] = ()
     data: Any = field(default=None, repr=False)
+    span: tuple[int, int] | None = None
+    first_row: int = 0
 
     def blocks(
         self,
@@ -84,7 +89,7 @@ class Table:
         columns
             The columns wanted; all of them if not given.
         keep
-            A mask over the rows of the whole table: rows where it is False are left out, but still counted.
+            A mask over the rows of this table: rows where it is False are left out, but still counted.
 
         Raises
         ------
@@ -93,11 +98,11 @@ class Table:
         """
         start = 0
         for batch in rebatch(self._batches(self.columns if columns is None else columns), rows):
-            index = np.arange(start, start + batch.num_rows, dtype=np.int64)
+            here = slice(start, start + batch.num_rows)
             start += batch.num_rows
-            block = Block(batch, index)
+            block = Block(batch, np.arange(here.start, start, dtype=np.int64) + self.first_row)
             if keep is not None:
-                block = block.where(keep[index])
+                block = block.where(keep[here])
             if len(block):
                 yield block
 
@@ -106,7 +111,7 @@ class Table:
         """The number of rows: from the footers of Parquet files; other forms are read through once."""
         if self.data is not None:
             return int(self.data.num_rows)
-        return sum(count_rows(path, form, dialect) for path, form, dialect in self.files)
+        return sum(count_rows(path, form, dialect, self.span) for path, form, dialect in self.files)
 
     @property
     def known_rows(self) -> int | None:
@@ -129,7 +134,7 @@ class Table:
             for batch in self.data.select(list(columns)).to_batches():
                 yield plain(batch, self.name)
         for path, form, dialect in self.files:
-            yield from file_batches(path, form, dialect, columns)
+            yield from file_batches(path, form, dialect, columns, self.span)
 
 
 def open_table(path: str | Path, *, delimiter: str | None = None, encoding: str | None = None) -> Table:
@@ -191,13 +196,11 @@ def as_table(data: Any) -> Table:
     return Table("the table", tuple(map(str, table.column_names)), data=table)
 
 
-def count_rows(path: Path, form: Form, dialect: Dialect) -> int:
+def count_rows(path: Path, form: Form, dialect: Dialect, span: tuple[int, int] | None) -> int:
     if form == "parquet":
-        from pyarrow import parquet
-
-        return int(parquet.read_metadata(path).num_rows)
+        return sum(group_rows(path, form)[slice(*span) if span else slice(None)])
     first = column_names(path, form, dialect)[:1]
-    return sum(batch.num_rows for batch in file_batches(path, form, dialect, first))
+    return sum(batch.num_rows for batch in file_batches(path, form, dialect, first, span))
 
 
 def rebatch(batches: Iterable[Any], rows: int) -> Iterator[Any]:
