@@ -46,8 +46,12 @@ def _refuse_nonfinite(z: NDArray[Any], infinite: bool) -> None:
         raise ValueError(f"logits contain NaN in {bad.sum()} of {len(z)} rows, first in row {np.flatnonzero(bad)[0]}.")
     bad = (z == np.inf).any(axis=1) if infinite else np.isinf(z).any(axis=1)
     if bad.any():
-        need = "+inf is not" if infinite else "this calibration mixes classes, so neither -inf nor +inf is"
-        raise ValueError(f"logits are infinite in row {np.flatnonzero(bad)[0]}: {need} allowed.")
+        need = (
+            "+inf is not allowed"
+            if infinite
+            else "this calibration mixes classes, so neither -inf nor +inf is allowed; TemperatureScaling takes -inf"
+        )
+        raise ValueError(f"logits are infinite in row {np.flatnonzero(bad)[0]}: {need}.")
 
 
 def _refuse_probabilities(z: NDArray[Any]) -> None:
@@ -94,7 +98,7 @@ class HeldOut:
         if not seen.all():
             z, target, weight = z[seen], target[seen], weight[seen]
         if not block and (not len(target) or (target == target[0]).all()):
-            what = "no rows of positive weight" if not len(target) else f"one class only, {names[target[0]]!r}"
+            what = "no rows of positive weight" if not len(target) else f"one class only, {names[target[0]].item()!r}"
             raise ValueError(f"calibration needs held-out rows of at least two classes, but got {what}.")
         return HeldOut(z, target, weight, names)
 

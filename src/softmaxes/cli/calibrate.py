@@ -14,13 +14,16 @@ from softmaxes.errors import UserError
 from softmaxes.files import check_writable
 from softmaxes.tables import Table, TableModel, open_table, read_targets
 
-from .console import progress, say, table
+from .console import note, progress, say, table
 from .evaluate import load_model
 from .judging import SHOWN
+from .training import listed
 
-__all__ = ["Method", "calibrate", "calibration_of", "described", "labelled_logits"]
+__all__ = ["Method", "calibrate", "described", "labelled_logits", "with_calibration"]
 
+# Those that `fit` can fit; where the classes come in other shares than in training is for `calibrate` to know.
 Method = Literal["temperature", "vector", "matrix", "structured", "dirichlet"]
+MethodOrPrior = Literal["temperature", "vector", "matrix", "structured", "dirichlet", "prior"]
 
 
 def calibrate(
@@ -28,7 +31,7 @@ def calibrate(
     data: Path,
     /,
     *,
-    method: Method = "temperature",
+    method: MethodOrPrior = "temperature",
     output: Path | None = None,
     target: str | None = None,
     ignore_extra: bool = False,
@@ -55,7 +58,8 @@ def calibrate(
         The table: CSV, Parquet or Arrow; rows that the model was not trained on, with their classes.
     method
         temperature: divide all logits by one number, which leaves every prediction as it is. vector, matrix,
-        structured, dirichlet: affine maps with more and more freedom, which need many rows.
+        structured, dirichlet: affine maps with more and more freedom, which need many rows. prior: only shift from how
+        often each class came in training to how often it comes in DATA.
     output
         Where to save the calibrated model. [default: MODEL itself]
     target
@@ -74,7 +78,9 @@ def calibrate(
     fitted = load_model(model)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
     logits, codes = labelled_logits(fitted, opened, target, ignore_extra=ignore_extra)
-    calibrated = replace(fitted, calibration=calibration_of(method, logits, codes))
+    if fitted.calibration is not None:
+        note(f"the calibration that the model had, {described(fitted)}, is replaced")
+    calibrated = with_calibration(fitted, method, logits, codes, f"rows of {data.name}")
     persistence.save(calibrated, output)
     before, after = (Judged.of(each.calibrated(logits), codes) for each in (fitted, calibrated))
     table(
@@ -105,14 +111,39 @@ def labelled_logits(
     return np.concatenate(logits), codes
 
 
-def calibration_of(method: Method, logits: NDArray[Any], codes: NDArray[np.int64]) -> Any:
-    """Return a fitted calibration; UserError if the rows are too few or too uniform for it."""
+def with_calibration(
+    model: TableModel, method: MethodOrPrior, logits: NDArray[Any], codes: NDArray[np.int64], rows: str
+) -> TableModel:
+    """Return the model with a calibration fitted on logits and classes, and what a report calls these rows.
+
+    UserError if the rows are too few or too uniform for it.
+    """
     from softmaxes.calibration import CALIBRATIONS
 
+    if len(codes) and (codes == codes[0]).all():
+        raise UserError(
+            f"a calibration needs rows of at least two classes, and all {len(codes):,} are of "
+            f"{model.labels.values[codes[0]]!r}"
+        )
+    settings = {"source": training_frequencies(model, codes)} if method == "prior" else {}
     try:
-        return CALIBRATIONS[method]().fit(logits, codes, classes=np.arange(logits.shape[1]))
+        fitted = CALIBRATIONS[method](**settings).fit(logits, codes, classes=np.arange(logits.shape[1]))
     except ValueError as error:
         raise UserError(f"the calibration can't be fitted: {error}") from error
+    known = {"rows_calibrated": len(codes), "calibrated_on": rows}
+    return replace(model, calibration=fitted, facts={**model.facts, **known})
+
+
+def training_frequencies(model: TableModel, codes: NDArray[np.int64]) -> list[int]:
+    """Return how often each class came in training; UserError if that, or its frequency now, is not known."""
+    counts = list(model.facts.get("class_counts", ()))
+    if len(counts) != len(model.labels):
+        raise UserError("--method prior needs a model that remembers how often each class came in training")
+    absent = np.setdiff1d(np.arange(len(counts)), codes)
+    if len(absent):
+        names = listed([repr(model.labels.values[k]) for k in absent])
+        raise UserError(f"--method prior needs rows of every class, and there are none of {names}")
+    return counts
 
 
 def described(model: TableModel) -> str:

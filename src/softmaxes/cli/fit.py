@@ -16,11 +16,11 @@ from softmaxes.errors import UserError
 from softmaxes.files import check_writable
 from softmaxes.tables import TableModel, open_table
 
-from .calibrate import Method, calibration_of, described
+from .calibrate import Method, described, with_calibration
 from .console import note, say, spinner, table
 from .judging import check_report, judge, show_scores, write_report
 from .memory import bytes_of, peak_bytes
-from .training import Training, listed, out_of_fold_logits
+from .training import OUT_OF_FOLD, Training, listed, out_of_fold_logits
 
 __all__ = ["fit"]
 
@@ -137,7 +137,7 @@ def fit(
         note(remark)
     new = partial(SoftmaxClassifier, C=C, map=map, l1_ratio=l1_ratio, threads=threads)
     fitted, seconds = train(training, new, budget, checkpoint, calibrate, seed)
-    fitted = replace(fitted, facts=training.facts(data, seed))
+    fitted = replace(fitted, facts={**training.facts(data, seed), **fitted.facts})
     evidence = None
     errors = None
     if report is not None and (budget is None or training.fits(budget)):
@@ -210,7 +210,7 @@ def train(
         fitted = TableModel(trained(X, codes, checkpoint), training.recipe)
     seconds = time.perf_counter() - started
     if calibrate is not None:
-        fitted = replace(fitted, calibration=calibration_of(calibrate, *out_of_fold_logits(trained, X, codes, seed)))
+        fitted = with_calibration(fitted, calibrate, *out_of_fold_logits(trained, X, codes, seed), OUT_OF_FOLD)
     return fitted, seconds
 
 

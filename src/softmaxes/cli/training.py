@@ -18,9 +18,11 @@ from softmaxes.tables import Labels, Profile, Recipe, Table, held_out, profile, 
 from .console import note, progress
 from .memory import fits
 
-__all__ = ["Training", "listed", "out_of_fold_logits"]
+__all__ = ["OUT_OF_FOLD", "Training", "listed", "out_of_fold_logits"]
 
 FOLDS = 5
+# What a report calls the rows of `out_of_fold_logits`.
+OUT_OF_FOLD = "of these rows, each foretold by a model that was not trained on it"
 
 # Why a recipe leaves a column out, other than that the user asked for it.
 UNUSED = {

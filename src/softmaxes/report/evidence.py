@@ -158,12 +158,16 @@ class MistakeRow:
 
 @dataclass(frozen=True)
 class Training:
-    """What the model was trained on, and how; every part may be unknown (None or empty)."""
+    """What the model was trained on, and how; every part may be unknown (None or empty).
+
+    calibrated_on: what the rows_calibrated are called after "fitted on N".
+    """
 
     data: str | None = None
     target: str | None = None
     rows: int | None = None
     rows_calibrated: int | None = None
+    calibrated_on: str | None = None
     class_counts: tuple[int, ...] = ()
     n_features: int | None = None
     penalty: str | None = None

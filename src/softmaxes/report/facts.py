@@ -35,6 +35,7 @@ def training_of(
         target=getattr(recipe, "target", None),
         rows=facts.get("rows_trained"),
         rows_calibrated=facts.get("rows_calibrated") or None,
+        calibrated_on=facts.get("calibrated_on"),
         class_counts=tuple(facts.get("class_counts", ())),
         n_features=len(names),
         penalty=_penalty(classifier),

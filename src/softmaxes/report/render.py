@@ -232,7 +232,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("time", t.seconds is not None and words.seconds(t.seconds)),
         ("objective", certificate and words.decimal(certificate.objective, 6)),
         ("proven", gap),
-        ("calibration", t.calibration),
+        ("calibration", words.calibration(t)),
     ]
     return [(name, str(value)) for name, value in pairs if value]
 

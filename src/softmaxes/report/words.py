@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from softmaxes.report.evidence import Evidence, Reliability, Score
+from softmaxes.report.evidence import Evidence, Reliability, Score, Training
 
-__all__ = ["NAMES", "count", "decimal", "interval", "level", "listed", "percent", "score_value", "seconds", "summary"]
+__all__ = [
+    "NAMES",
+    "calibration",
+    "count",
+    "decimal",
+    "interval",
+    "level",
+    "listed",
+    "percent",
+    "score_value",
+    "seconds",
+    "summary",
+]
 
 # What a score is called, and what one should know of it.
 NAMES = {
@@ -112,9 +124,15 @@ def _task(evidence: Evidence) -> str:
         text += f" It learned from {' and '.join(learned)}{source}"
         text += f", in {seconds(t.seconds)}." if t.seconds is not None else "."
     if t.calibration:
-        rows = f", fitted on {count(t.rows_calibrated)} further rows" if t.rows_calibrated else ""
-        text += f" Its probabilities were then calibrated by {t.calibration}{rows}."
+        text += f" Its probabilities were then calibrated by {calibration(t)}."
     return text
+
+
+def calibration(training: Training) -> str | None:
+    """Return what the calibration is, and on what it was fitted."""
+    if not training.calibration or not training.rows_calibrated:
+        return training.calibration
+    return f"{training.calibration}, fitted on {count(training.rows_calibrated)} {training.calibrated_on or 'rows'}"
 
 
 def _quality(evidence: Evidence) -> str:
