@@ -140,3 +140,36 @@ def test_predictions_for_collections_are_those_for_their_rows(method, client):
     close(lazy.compute(), getattr(plain, method)(X))
     with pytest.raises(ValueError, match=r"no column 'u'"):
         applied(fitted, frame[["v"]])
+
+
+def test_a_fit_on_a_cluster_goes_on_from_its_checkpoint(client, tmp_path):
+    checkpoint = tmp_path / "fit.checkpoint"
+    expected = SoftmaxClassifier(solver="lbfgs").fit(Dask(_frame(), target="y"), checkpoint=checkpoint)
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    fitted = SoftmaxClassifier(solver="lbfgs").fit(Dask(_frame(), target="y"), checkpoint=checkpoint)
+    np.testing.assert_array_equal(fitted.coef_, expected.coef_)
+    assert checkpoint.read_bytes() == whole
+    with pytest.raises(UserError, match="of another fit: partitions was"):
+        SoftmaxClassifier(solver="lbfgs").fit(Dask(_frame(4), target="y"), checkpoint=checkpoint)
+
+
+def test_sums_that_the_workers_merge_are_merged_in_the_same_order_by_any_number_of_them(client, monkeypatch):
+    expected = SoftmaxClassifier(tol=1e-11).fit(Dask(_frame(20), target="y"))
+    monkeypatch.setattr("softmaxes.sources.distributed.GATHERED_BYTES", 0)
+    two = SoftmaxClassifier(tol=1e-11).fit(Dask(_frame(20), target="y"))
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as other,
+    ):
+        one = SoftmaxClassifier(tol=1e-11).fit(Dask(_frame(20), target="y", client=other))
+    np.testing.assert_array_equal(one.coef_, two.coef_)
+    assert two.objective_ == pytest.approx(expected.objective_, rel=1e-12)
+
+
+def test_weights_of_classes_are_those_of_the_fit_in_memory(client):
+    X, y = _data()
+    weights = {"a": 2.0, "b": 1.0, "c": 0.5}
+    fitted = SoftmaxClassifier(tol=1e-11, class_weight=weights).fit(Dask(_frame(), target="y"))
+    expected = SoftmaxClassifier(tol=1e-11, class_weight=weights).fit(X, y)
+    assert fitted.objective_ == pytest.approx(expected.objective_, rel=1e-10)

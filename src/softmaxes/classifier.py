@@ -27,7 +27,7 @@ from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss
 from softmaxes.solvers import NAMED, Certifier, Record, Solution, Solver, Stopping, choose
 from softmaxes.solvers.incremental import Stream
 from softmaxes.solvers.separation import labelled, separated
-from softmaxes.sources import Arrays, Dask, IndexedSource, Source, Sparse, classes_of, spilled
+from softmaxes.sources import Arrays, IndexedSource, Partitions, Source, Sparse, classes_of, spilled
 from softmaxes.sources.checkpoint import Checkpointed
 from softmaxes.sources.encoding import codes_of, encoded
 from softmaxes.sources.passes import Workers
@@ -251,16 +251,15 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._keep(found, record)
 
     def _workers(self, source: Source, classes: np.ndarray, checkpoint: str | Path | None) -> Workers:
-        if isinstance(source, Dask):
-            if checkpoint is not None:
-                raise ValueError("checkpoints of fits on a dask cluster aren't made; leave checkpoint out")
-            return source.workers()
+        workers = source.workers() if isinstance(source, Partitions) else Workers(self.threads)
         if checkpoint is None:
-            return Workers(self.threads)
+            return workers
         irrelevant = ("verbose", "threads", "random_state")
         settings = {name: repr(value) for name, value in self.get_params().items() if name not in irrelevant}
         shape = {"rows": source.n_rows, "features": source.n_features, "dtype": str(source.dtype)}
-        return Checkpointed(self.threads, checkpoint, {**settings, **shape, "classes": list(map(str, classes))})
+        if isinstance(source, Partitions):
+            settings["partitions"] = str(source.rows)  # sums are cut there
+        return Checkpointed(workers, checkpoint, {**settings, **shape, "classes": list(map(str, classes))})
 
     def _strength(self) -> float:
         return self.C

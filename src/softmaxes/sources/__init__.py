@@ -7,6 +7,7 @@ from softmaxes.sources.arrays import Arrays
 from softmaxes.sources.base import Block, IndexedSource, Source, recut
 from softmaxes.sources.blocks import Blocks
 from softmaxes.sources.dask import Dask
+from softmaxes.sources.distributed import Partitions
 from softmaxes.sources.encoding import Encoded, classes_of
 from softmaxes.sources.memmap import Memmap
 from softmaxes.sources.sparse import Sparse
@@ -23,6 +24,7 @@ __all__ = [  # noqa: PLE0604 - the last names come from the table above
     "Encoded",
     "IndexedSource",
     "Memmap",
+    "Partitions",
     "Source",
     "Sparse",
     "classes_of",

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -36,14 +36,16 @@ S = TypeVar("S", bound=Sum)
 
 
 class Checkpointed(Workers):
-    """Threads whose passes are written to a journal, or read from it where an earlier fit has made them already.
+    """Passes that are written to a journal, or read from it where an earlier fit has made them already.
 
-    path: the journal, made if it is not there. settings: what the fit depends on besides the rows, as JSON data; a
-    journal of other settings is refused, and so is one of other data: the first pass is made again and compared.
+    workers: what makes the passes that have to be made: threads, or a cluster. path: the journal, made if it is not
+    there. settings: what the fit depends on besides the rows, as JSON data; a journal of other settings is refused, and
+    so is one of other data: the first pass is made again and compared.
     """
 
-    def __init__(self, threads: int | None, path: str | Path, settings: dict[str, Any]) -> None:
-        super().__init__(threads)
+    def __init__(self, workers: Workers, path: str | Path, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self._workers = workers
         self.path = Path(path)
         self._first = True
         description = json.dumps(settings, sort_keys=True).encode()
@@ -77,18 +79,22 @@ class Checkpointed(Workers):
                 f"checkpoint {self.path} is of another fit: {what}; remove it to start anew, or go back to its settings"
             )
 
+    def __enter__(self) -> Self:
+        self._workers.__enter__()
+        return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        super().__exit__(kind, error, trace)
+        self._workers.__exit__(kind, error, trace)
 
     def fold(self, source: Source, plan: Plan, new_sum: Callable[[], S]) -> S:
         """Return the sum over all rows of source: from the journal if it is there, else by a pass."""
         stored = self._read() if self._replaying else None
         if stored is not None and not self._first:
             return self._restored(new_sum(), stored)
-        found = super().fold(source, plan, new_sum)
+        found = self._workers.fold(source, plan, new_sum)
         if stored is None:
             self._append(_numbers(found))
         elif not _same(_numbers(found), stored):

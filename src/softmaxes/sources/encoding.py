@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from softmaxes.sources.base import Block, IndexedSource, Source
+from softmaxes.sources.distributed import Partitions
 
 
 def classes_of(source: Source, block_rows: int = 65536) -> np.ndarray:
@@ -43,6 +44,8 @@ def encoded(source: Source, classes: np.ndarray, class_weight: np.ndarray | None
     if source.classes is not None:
         if class_weight is None:
             return source
+        if isinstance(source, Partitions):
+            return source.class_weighted(class_weight)
         classes = np.arange(len(classes))
     targets = getattr(source, "targets", None)
     if not isinstance(source, IndexedSource) or targets is None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from softmaxes.errors import UserError
 from softmaxes.sources.base import Block, IndexedSource, Source
-from softmaxes.sources.dask import Dask
+from softmaxes.sources.distributed import Partitions
 from softmaxes.sources.memmap import Memmap, RowFile
 from softmaxes.sources.sparse import Sparse
 
@@ -45,7 +45,7 @@ def spilled(
 
     Raises UserError if the disk fills up meanwhile.
     """
-    if isinstance(source, (IndexedSource, Dask)):
+    if isinstance(source, (IndexedSource, Partitions)):
         yield source
         return
     tell = tell or (lambda text: None)
