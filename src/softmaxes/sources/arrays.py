@@ -15,6 +15,7 @@ class Arrays(IndexedSource):
     """Rows of a 2-D float32 or float64 array of any strides; blocks are views, nothing is copied.
 
     features: (n_rows, n_features). targets: (n_rows,) or (n_rows, n_classes) or None. weights: (n_rows,) or None.
+    classes: the labels, if targets are positions in them.
 
     >>> import numpy as np
     >>> source = Arrays(np.arange(6.0).reshape(3, 2), targets=np.array([0, 1, 0]))
@@ -25,6 +26,7 @@ class Arrays(IndexedSource):
     features: np.ndarray
     targets: np.ndarray | None = None
     weights: np.ndarray | None = None
+    classes: np.ndarray | None = None
     n_rows: int = field(init=False)
     n_features: int = field(init=False)
     dtype: np.dtype[Any] = field(init=False)

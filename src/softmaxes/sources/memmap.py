@@ -71,7 +71,8 @@ class Memmap(IndexedSource):
     """Rows of a 2-D float32 or float64 matrix on disk, read as they are needed; the matrix never is in memory whole.
 
     features: the path of a .npy file, or a C-contiguous `numpy.memmap`. targets: (n_rows,) or (n_rows, n_classes) or
-    None. weights: (n_rows,) or None. Both in memory.
+    None. weights: (n_rows,) or None. Both in memory. classes: the labels, if targets are positions in them; then the
+    targets may be of any whole-number type, and are int64 in the blocks.
 
     Raises UserError if the file is no .npy file of a C-ordered matrix, or shorter than it says.
 
@@ -108,7 +109,7 @@ class Memmap(IndexedSource):
         rows = slice(start, stop)
         return Block(
             self.file.read(start * self.stride, last, self.stride),
-            None if self.targets is None else self.targets[rows],
+            codes_in(self.targets, rows),
             None if self.weights is None else self.weights[rows],
         )
 
@@ -119,7 +120,7 @@ class Memmap(IndexedSource):
             features[place] = self.file.read(int(row) * self.stride, int(row) * self.stride + 1)[0]
         return Arrays(
             features,
-            None if self.targets is None else self.targets[rows],
+            codes_in(self.targets, rows),
             None if self.weights is None else self.weights[rows],
         )
 
@@ -129,7 +130,7 @@ class Memmap(IndexedSource):
             (self.file, self.n_rows * self.stride),
             None if self.targets is None else self.targets[::stride],
             None if self.weights is None else self.weights[::stride],
-            self.stride * stride,
+            stride=self.stride * stride,
         )
         if sample.n_rows * self.n_features * self.dtype.itemsize > SAMPLE_BYTES:
             return sample
@@ -138,7 +139,15 @@ class Memmap(IndexedSource):
         for start in range(0, sample.n_rows, rows):
             stop = min(start + rows, sample.n_rows)
             features[start:stop] = sample.block(start, stop).features
-        return Arrays(features, sample.targets, sample.weights)
+        return Arrays(features, codes_in(sample.targets, slice(None)), sample.weights)
+
+
+def codes_in(targets: np.ndarray | None, rows: Any) -> np.ndarray | None:
+    """Return the targets of some rows; class codes, which are kept in as few bytes as they need, as int64."""
+    if targets is None:
+        return None
+    own: np.ndarray = targets[rows]
+    return own.astype(np.int64) if own.dtype.kind == "u" else own
 
 
 def opened(features: Any) -> tuple[RowFile, int]:

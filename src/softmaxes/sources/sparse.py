@@ -16,6 +16,7 @@ class Sparse(IndexedSource):
 
     features: (n_rows, n_features), scipy.sparse.csr_matrix or csr_array; other formats are the caller's to convert
     (`X.tocsr()`). targets: (n_rows,) or (n_rows, n_classes) or None. weights: (n_rows,) or None.
+    classes: the labels, if targets are positions in them.
 
     >>> import numpy as np, scipy.sparse
     >>> source = Sparse(scipy.sparse.eye(3, format="csr"), targets=np.array([0, 1, 2]))
@@ -26,6 +27,7 @@ class Sparse(IndexedSource):
     features: Any
     targets: np.ndarray | None = None
     weights: np.ndarray | None = None
+    classes: np.ndarray | None = None
     n_rows: int = field(init=False)
     n_features: int = field(init=False)
     dtype: np.dtype[Any] = field(init=False)

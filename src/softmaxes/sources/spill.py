@@ -20,7 +20,7 @@ import numpy as np
 from softmaxes.errors import UserError
 from softmaxes.sources.base import Block, IndexedSource, Source
 from softmaxes.sources.distributed import Partitions
-from softmaxes.sources.memmap import Memmap, RowFile
+from softmaxes.sources.memmap import Memmap, RowFile, codes_in
 from softmaxes.sources.sparse import Sparse
 
 WRITE_BYTES = 1 << 23
@@ -89,10 +89,11 @@ def temporary(folder: str) -> Any:
 
 
 class _Labels:
-    """Targets and weights of all rows, in memory."""
+    """Targets and weights of all rows, in memory; class codes in as few bytes as they need."""
 
-    def __init__(self, n_rows: int) -> None:
-        self.n_rows = n_rows
+    def __init__(self, source: Source) -> None:
+        self.n_rows = source.n_rows
+        self.code_type = None if source.classes is None else np.min_scalar_type(len(source.classes))
         self.filled = 0
         self.targets: np.ndarray | None = None
         self.weights: np.ndarray | None = None
@@ -103,7 +104,9 @@ class _Labels:
             values = getattr(block, name)
             if values is not None:
                 if self.filled == 0:
-                    setattr(self, name, np.empty((self.n_rows, *values.shape[1:]), values.dtype))
+                    coded = name == "targets" and values.ndim == 1 and self.code_type is not None
+                    dtype = self.code_type if coded else values.dtype
+                    setattr(self, name, np.empty((self.n_rows, *values.shape[1:]), dtype))
                 getattr(self, name)[rows] = values
         self.filled += len(block)
 
@@ -112,7 +115,7 @@ def _dense_copy(
     source: Source, stack: ExitStack, folder: str, block_rows: int, progress: Callable[[int], None] | None
 ) -> Memmap:
     file = stack.enter_context(temporary(folder))
-    labels = _Labels(source.n_rows)
+    labels = _Labels(source)
     for block in source.blocks(block_rows):
         write(file, block.features, folder)
         labels.add(block)
@@ -150,7 +153,7 @@ class SparseFile(IndexedSource):
         entries = (self.values.read(first, last)[:, 0], self.columns.read(first, last)[:, 0], pointers - first)
         return Block(
             csr_array(entries, shape=(stop - start, self.n_features)),
-            None if self.targets is None else self.targets[start:stop],
+            codes_in(self.targets, slice(start, stop)),
             None if self.weights is None else self.weights[start:stop],
         )
 
@@ -161,7 +164,7 @@ class SparseFile(IndexedSource):
         parts = [self.block(int(row), int(row) + 1).features for row in rows]
         return Sparse(
             vstack(parts, format="csr"),
-            None if self.targets is None else self.targets[rows],
+            codes_in(self.targets, rows),
             None if self.weights is None else self.weights[rows],
         )
 
@@ -171,7 +174,7 @@ def _sparse_copy(
 ) -> SparseFile:
     values, columns = stack.enter_context(temporary(folder)), stack.enter_context(temporary(folder))
     pointers = np.zeros(source.n_rows + 1, np.int64)
-    labels = _Labels(source.n_rows)
+    labels = _Labels(source)
     for block in source.blocks(block_rows):
         start = labels.filled
         write(values, block.features.data, folder)

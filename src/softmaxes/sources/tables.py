@@ -29,8 +29,9 @@ class TableRows(Source):
     """The rows of an open table, decoded block by block on every pass; `Parquet`, `Csv` and `Arrow` make one.
 
     table: the table. features: what turns its blocks into features, a `Recipe` or `Numbers`. codes: the class of every
-    row of the table, positions in classes; None where there is no target. weight: a column of weights. keep: a mask
-    over the table's rows. block_rows: rows decoded at a time; nothing but memory and time depends on it.
+    row of the table, positions in classes, whole numbers of any type; None where there is no target. weight: a column
+    of weights. keep: a mask over the table's rows. block_rows: rows decoded at a time; nothing but memory and time
+    depends on it.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class TableRows(Source):
         table: Table,
         features: Recipe | Numbers,
         *,
-        codes: NDArray[np.int64] | None = None,
+        codes: NDArray[Any] | None = None,
         classes: np.ndarray | None = None,
         weight: str | None = None,
         keep: NDArray[np.bool_] | None = None,
@@ -81,7 +82,7 @@ class TableRows(Source):
                 break
             yield Block(
                 self.features.transform(block, self.dtype),
-                None if self.codes is None else self.codes[block.rows],
+                None if self.codes is None else self.codes[block.rows].astype(np.int64),
                 None if self.weight is None else _weights(block, self.weight),
             )
         release()
@@ -176,7 +177,7 @@ class _File(TableRows):
         else:
             raise ValueError(f"recipe={recipe!r}; None, 'auto' or a Recipe is needed")
         if dtype is None:
-            dtype = np.float32 if recipe is None and _is_narrow(table, wanted) else np.float64
+            dtype = np.float32 if recipe is None and is_narrow(table, wanted) else np.float64
         super().__init__(
             table,
             features,
@@ -236,7 +237,7 @@ def release() -> None:
     pa.default_memory_pool().release_unused()
 
 
-def _is_narrow(table: Table, names: Sequence[str]) -> bool:
+def is_narrow(table: Table, names: Sequence[str]) -> bool:
     """Return whether float32 holds all values of these columns exactly; False where types are not declared."""
     from softmaxes.tables.formats import schema_of
 

@@ -179,6 +179,9 @@ class Recipe:
             blocks.append(X)
             if progress is not None:
                 progress(X.shape[0])
+        if not blocks:
+            nothing = np.zeros((0, len(self.features)), dtype=dtype)
+            return sparse_matrix([], nothing.shape, dtype) if self.is_sparse else nothing
         if self.is_sparse:
             from scipy import sparse
 
@@ -231,6 +234,8 @@ OCCUPIED = {Numeric: 2, Categorical: 1, Text: 30}
 def sparse_matrix(entries: list[Any], shape: tuple[int, int], dtype: DTypeLike) -> Any:
     from scipy import sparse
 
+    if not entries:
+        return sparse.csr_array(shape, dtype=dtype)
     every = np.arange(shape[0])
     rows = [every if isinstance(rows, slice) else rows for rows, _, _ in entries]
     features = [np.broadcast_to(f, len(v)) for _, f, v in entries]
