@@ -23,7 +23,7 @@ def test_the_report_says_which_rows_calibrated(house, here, capsys):
     fit = ["fit", str(house / "trees.csv"), "--target", "kind", "--model", "m", "--calibrate", "temperature"]
     assert run([*fit, "--report", "r.html"]) == 0
     page = Path("r.html").read_text()
-    assert "fitted on 192 of these rows, each foretold by a model that was not trained on it" in page
+    assert "fitted on 192 predictions for these rows, each by a model that was not trained on it" in page
     assert "before calibration" in page and '"before"' in page  # in the cards, and as a series of the diagram
     assert persistence.load("m").facts["rows_calibrated"] == 192
     assert run(["calibrate", "m", str(house / "more.csv")]) == 0

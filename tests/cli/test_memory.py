@@ -66,9 +66,14 @@ def test_what_cannot_be_is_said(options, message, house, here, capsys):
     assert (here / "there").read_text() == "something else"
 
 
-def test_calibration_needs_the_rows_in_memory(house, here, capsys, no_room):
-    assert fit(str(house / "trees.csv"), "--target", "kind", "--memory", "1kB", "--calibrate", "temperature") == 2
-    assert "softmaxes calibrate" in capsys.readouterr().err
+@pytest.mark.parametrize("method", ["temperature", "structured"])
+def test_a_calibration_does_not_depend_on_the_memory(method, house, here, capsys, no_room):
+    table = str(house / "trees.csv")
+    assert fit(table, "--target", "kind", "--model", "a", "--calibrate", method) == 0
+    assert fit(table, "--target", "kind", "--model", "b", "--memory", "1kB", "--calibrate", method) == 0
+    whole, blocks = softmaxes.load("a"), softmaxes.load("b")
+    assert whole.calibration.to_dict() == blocks.calibration.to_dict()
+    assert whole.predict_proba(house / "new.csv").tolist() == blocks.predict_proba(house / "new.csv").tolist()
 
 
 def test_sizes_are_read_as_people_write_them():

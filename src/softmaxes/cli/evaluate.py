@@ -9,6 +9,7 @@ from softmaxes import persistence
 from softmaxes.errors import UserError
 from softmaxes.tables import TableModel, open_table
 
+from .cluster import check_cluster, reading
 from .console import say
 from .judging import check_report, judge, show_scores, write_report
 
@@ -24,6 +25,8 @@ def evaluate(
     json: bool = False,
     report: Path | None = None,
     ignore_extra: bool = False,
+    workers: int | None = None,
+    dask: str | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
 ) -> None:
@@ -53,6 +56,10 @@ def evaluate(
         Write a report as one HTML file that needs nothing else.
     ignore_extra
         Accept columns that the model was not trained on.
+    workers
+        Score on so many worker processes, started for it. The scores do not depend on it.
+    dask
+        Score on the workers of a running Dask cluster, which must see DATA by the same path: the scheduler's address.
     delimiter
         The character between the fields of a CSV, if the guess is wrong.
     encoding
@@ -61,9 +68,11 @@ def evaluate(
     from softmaxes.report import evidence_of, training_of
 
     check_report(report)
+    check_cluster(dask, workers)
     fitted = load_model(model)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
-    judged = judge(fitted, opened, target or fitted.recipe.target or "", ignore_extra=ignore_extra)
+    with reading(dask, workers) as read:
+        judged = judge(fitted, read(opened), target or fitted.recipe.target or "", ignore_extra=ignore_extra)
     evidence = evidence_of(
         judged,
         fitted.classes_.tolist(),

@@ -14,9 +14,11 @@ from cyclopts import Parameter
 from softmaxes import persistence
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable
+from softmaxes.sources import Arrays, Sparse
 from softmaxes.tables import TableModel, open_table
 
 from .calibrate import Method, described, with_calibration
+from .cluster import check_cluster, reading
 from .console import note, say, spinner, table
 from .judging import check_report, judge, show_scores, write_report
 from .memory import bytes_of, peak_bytes
@@ -45,6 +47,8 @@ def fit(
     encoding: str | None = None,
     threads: int | None = None,
     memory: str | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
     checkpoint: Path | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -62,6 +66,8 @@ def fit(
     softmaxes fit visits.parquet --target outcome --model visits.softmaxes --test visits-2025.parquet
     softmaxes fit survey.csv --target vote --ignore id --categorical postcode --C 0.1
     softmaxes fit big.parquet --target y --memory 700MB --checkpoint big.checkpoint
+    softmaxes fit folder/ --target y --workers 4
+    softmaxes fit /shared/folder/ --target y --dask tcp://scheduler:8786
     ```
 
     Parameters
@@ -104,13 +110,18 @@ def fit(
     memory
         How much memory to use, such as 700MB or 2GB. Features that don't fit are written once to a temporary file
         (TMPDIR says where), or made anew for every pass if the disk has no room. The model does not depend on it.
+    workers
+        Train on so many worker processes, started for it. Files and row groups are shared out among them; the model
+        depends on how DATA is divided into these, but not on the number of workers, nor on whether one dies.
+    dask
+        Train on the workers of a running Dask cluster, which must see DATA by the same path: the scheduler's address.
     checkpoint
         A file in which the training notes how far it is; it is removed when the model is saved.
     resume
         Go on from the checkpoint of a training that was killed, to the same model.
     """
     from softmaxes.classifier import SoftmaxClassifier
-    from softmaxes.report import evidence_of, standard_errors, training_of
+    from softmaxes.report import evidence_of, training_of
 
     began = time.perf_counter()
     model = model or Path(f"{data.resolve().stem}.softmaxes")
@@ -118,6 +129,7 @@ def fit(
     check_report(report)
     check_settings(C, map, l1_ratio, seed, threads)
     check_checkpoint(checkpoint, resume)
+    check_cluster(dask, workers, memory)
     budget = None if memory is None else bytes_of(memory)
     opened = open_table(data, delimiter=delimiter, encoding=encoding)
     tested = None if test is None else open_table(test, delimiter=delimiter, encoding=encoding)
@@ -125,34 +137,31 @@ def fit(
         holdout = 0.2 if tested is None else 0.0
     if report is not None and tested is None and holdout == 0:
         raise UserError("--report needs rows to judge the model on: --holdout above 0, or --test FILE")
-    training = Training.of(
-        opened,
-        target,
-        share=holdout,
-        seed=seed,
-        ignored=ignore or [],
-        categorical=categorical or [],
-    )
-    for remark in training.remarks():
-        note(remark)
     new = partial(SoftmaxClassifier, C=C, map=map, l1_ratio=l1_ratio, threads=threads)
-    fitted, seconds = train(training, new, budget, checkpoint, calibrate, seed)
-    fitted = replace(fitted, facts={**training.facts(data, seed), **fitted.facts})
     evidence = None
-    errors = None
-    if report is not None and (budget is None or training.fits(budget)):
-        errors = standard_errors(fitted.classifier, training.blocks_of_features())
-    if tested is not None or training.held.any():
-        judged = judge(fitted, tested or opened, target, keep=None if tested else training.held)
-        evidence = evidence_of(
-            judged,
-            fitted.classes_.tolist(),
-            training=training_of(fitted, profile=training.profile, seconds=seconds, standard_errors=errors),
-            title=f"{target} from {data.name}",
-            judged_on=f"the rows of {test.name}" if test else "the held-out rows",
+    with reading(dask, workers, budget) as read:
+        training = Training.of(
+            read(opened), target, share=holdout, seed=seed, ignored=ignore or [], categorical=categorical or []
         )
-        scores = {name: score.value for name, score in evidence.scores.items()}
-        fitted = replace(fitted, facts={**fitted.facts, "scores": scores})
+        for remark in training.remarks():
+            note(remark)
+        fitted, seconds, errors = train(training, new, checkpoint, calibrate, seed, errors=report is not None)
+        fitted = replace(fitted, facts={**training.facts(data, seed), **fitted.facts})
+        if tested is not None or training.held.any():
+            judged = (
+                training.passes.judged(fitted, training.codes, training.held)
+                if tested is None
+                else judge(fitted, read(tested), target)
+            )
+            evidence = evidence_of(
+                judged,
+                fitted.classes_.tolist(),
+                training=training_of(fitted, profile=training.profile, seconds=seconds, standard_errors=errors),
+                title=f"{target} from {data.name}",
+                judged_on=f"the rows of {test.name}" if test else "the held-out rows",
+            )
+            scores = {name: score.value for name, score in evidence.scores.items()}
+            fitted = replace(fitted, facts={**fitted.facts, "scores": scores})
     persistence.save(fitted, model)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -184,34 +193,28 @@ def check_checkpoint(checkpoint: Path | None, resume: bool) -> None:
 def train(
     training: Training,
     new: Callable[[], Any],
-    budget: int | None,
     checkpoint: Path | None,
     calibrate: Method | None,
     seed: int,
-) -> tuple[TableModel, float]:
-    """Return the model, trained in memory or out of it, and the seconds that its training took."""
-    started = time.perf_counter()
-    if budget is not None and not training.fits(budget):
-        if calibrate is not None:
-            raise UserError(
-                f"--calibrate {calibrate} trains on the rows in memory five times, and they don't fit in --memory; "
-                "leave it out, and run `softmaxes calibrate` on other rows afterwards"
-            )
-        with training.rows_on_disk() as rows, spinner("training"):
+    *,
+    errors: bool,
+) -> tuple[TableModel, float, Any]:
+    """Return the model, the seconds that its training took, and its standard errors if asked for and rows are here."""
+    from softmaxes.report import standard_errors
+
+    with training.rows() as rows:
+        started = time.perf_counter()
+        with spinner("training"):
             classifier = new().fit(rows, checkpoint=checkpoint)
-        return TableModel(classifier, training.recipe), time.perf_counter() - started
-    X, codes = training.features()
-
-    def trained(X: Any, codes: Any, checkpoint: Path | None = None) -> Any:
-        return new().fit(X, training.labels.array[codes], checkpoint=checkpoint)
-
-    started = time.perf_counter()
-    with spinner("training"):
-        fitted = TableModel(trained(X, codes, checkpoint), training.recipe)
-    seconds = time.perf_counter() - started
-    if calibrate is not None:
-        fitted = with_calibration(fitted, calibrate, *out_of_fold_logits(trained, X, codes, seed), OUT_OF_FOLD)
-    return fitted, seconds
+        seconds = time.perf_counter() - started
+        fitted = TableModel(classifier, training.recipe)
+        if calibrate is not None:
+            codes = training.codes[training.trained]
+            logits = out_of_fold_logits(new, rows, codes, len(training.labels), seed)
+            fitted = with_calibration(fitted, calibrate, *logits, OUT_OF_FOLD)
+        at_hand = errors and isinstance(rows, (Arrays, Sparse))
+        found = standard_errors(classifier, (block.features for block in rows.blocks(4096))) if at_hand else None
+    return fitted, seconds, found
 
 
 def memory_taken(budget: int | None) -> str:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softmaxes.errors import UserError
 from softmaxes.files import check_writable, replacing
-from softmaxes.tables import Table, TableModel, read_targets
+from softmaxes.tables import Table, TableModel
 
-from .console import progress, table
+from .console import table as show_table
 
 if TYPE_CHECKING:  # the report is imported by the functions that make one: other commands should not wait for it
     from softmaxes.report import Evidence, Judged
     from softmaxes.report.evidence import Score
 
-__all__ = ["SHOWN", "check_report", "judge", "show_scores", "write_report"]
+    from .passes import Passes
+
+__all__ = ["SHOWN", "check_report", "judge", "judged_rows", "show_scores", "write_report"]
 
 # Shown in the terminal; the report and --json have more.
 SHOWN = {
@@ -32,31 +35,36 @@ SHOWN = {
 
 def judge(
     model: TableModel,
-    opened: Table,
+    passes: Passes,
     target: str,
     *,
     keep: NDArray[np.bool_] | None = None,
     ignore_extra: bool = False,
 ) -> Judged:
     """Return the state of a model's scores on a table, or on its rows where `keep` is True, in one pass."""
+    passes.table.require(target, "the class")
+    model.recipe.check_columns(passes.table, ignore_extra=ignore_extra or target != model.recipe.target)
+    _, codes = passes.targets(target, model.labels)
+    return passes.judged(model, codes, keep)
+
+
+def judged_rows(
+    model: TableModel,
+    table: Table,
+    codes: NDArray[Any],
+    keep: NDArray[np.bool_] | None,
+    advance: Callable[[int], None] | None = None,
+) -> Judged:
+    """Return the state of the scores of a table's rows; codes and keep have one entry for each of them."""
     from softmaxes.report import Judged
 
-    opened.require(target, "the class")
-    model.recipe.check_columns(opened, ignore_extra=ignore_extra or target != model.recipe.target)
-    _, codes = read_targets(opened, target, model.labels)
     judged = Judged()
-    with progress("scoring", len(codes) if keep is None else int(keep.sum())) as advance:
-        for block in opened.blocks(columns=model.recipe.names, keep=keep):
-            raw = model.raw_logits(model.recipe.transform(block))
-            before = None if model.calibration is None else np.exp(raw)
-            judged = judged.merge(
-                Judged.of(
-                    model.calibrated(raw),
-                    codes[block.rows],
-                    uncalibrated=before,
-                    row_numbers=block.rows + 1,
-                )
-            )
+    for block in table.blocks(columns=model.recipe.names, keep=keep):
+        raw = model.raw_logits(model.recipe.transform(block))
+        before = None if model.calibration is None else np.exp(raw)
+        own = codes[block.rows - table.first_row]
+        judged = judged.merge(Judged.of(model.calibrated(raw), own, uncalibrated=before, row_numbers=block.rows + 1))
+        if advance is not None:
             advance(len(block))
     return judged
 
@@ -64,7 +72,7 @@ def judge(
 def show_scores(evidence: Evidence) -> None:
     """Print the scores that matter most, with their intervals."""
     scores = {label: evidence.scores[name] for name, label in SHOWN.items()}
-    table(
+    show_table(
         [(label, number(s.value), interval(s)) for label, s in scores.items()],
         heads=(f"on {evidence.judged_on}", f"{evidence.rows:,} rows", f"{evidence.level:.0%} interval"),
         numbers=True,

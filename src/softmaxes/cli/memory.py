@@ -29,18 +29,22 @@ def bytes_of(text: str) -> int:
     return round(float(match[1]) * UNITS[match[2]])
 
 
-def fits(budget: int, rows: int, features: int, sparse: bool) -> bool:
+def fits(budget: int | None, rows: int, features: int, itemsize: int, sparse: bool) -> bool:
     """Return whether features can be in memory: never sparse ones, whose size is known only when they are made.
+
+    Everything fits where no budget is given.
 
     Raises UserError if reading the table has taken the budget already.
     """
+    if budget is None:
+        return True
     taken = peak_bytes()
     if taken > budget:
         raise UserError(
             f"--memory: profiling this table took {taken / 1e6:.0f} MB already, the Python libraries included; "
             f"a budget of {budget / 1e6:.0f} MB can't be kept"
         )
-    return not sparse and taken + COPIES * 8 * rows * features <= budget
+    return not sparse and taken + COPIES * itemsize * rows * features <= budget
 
 
 def peak_bytes() -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmaxes.sources import Source, spilled
-from softmaxes.tables import Labels, Profile, Recipe, Table, held_out, profile, read_targets
+from softmaxes.sources import Source
+from softmaxes.sources.views import applied, weighted
+from softmaxes.tables import Labels, Profile, Recipe, Table, folds_of, held_out
 
-from .console import note, progress
-from .memory import fits
+from .console import progress
+from .passes import Passes
 
 __all__ = ["OUT_OF_FOLD", "Training", "listed", "out_of_fold_logits"]
 
 FOLDS = 5
+MOST_LOGITS = 1 << 24  # 128 MB; what a calibration has to learn, millions of rows have said long before
 # What a report calls the rows of `out_of_fold_logits`.
-OUT_OF_FOLD = "of these rows, each foretold by a model that was not trained on it"
+OUT_OF_FOLD = "predictions for these rows, each by a model that was not trained on it"
 
 # Why a recipe leaves a column out, other than that the user asked for it.
 UNUSED = {
@@ -36,9 +38,9 @@ UNUSED = {
 class Training:
     """A table that is ready for training: its classes, which rows are held out, and how its columns are used."""
 
-    table: Table
+    passes: Passes
     labels: Labels
-    codes: NDArray[np.int64]
+    codes: NDArray[Any]
     held: NDArray[np.bool_]
     profile: Profile
     recipe: Recipe
@@ -46,7 +48,7 @@ class Training:
     @classmethod
     def of(
         cls,
-        opened: Table,
+        passes: Passes,
         target: str,
         *,
         share: float,
@@ -55,17 +57,22 @@ class Training:
         categorical: list[str],
     ) -> Training:
         """Read the target, hold out a share of the rows, and profile the others."""
+        opened = passes.table
         opened.require(target, "--target")
         for name in ignored:
             opened.require(name, "--ignore")
         for name in categorical:
             opened.require(name, "--categorical")
-        labels, codes = read_targets(opened, target)
+        labels, codes = passes.targets(target)
         held = held_out(codes, share, seed)
         columns = [name for name in opened.columns if name != target and name not in ignored]
-        with progress("profiling", int((~held).sum())) as advance:
-            found = profile(opened, columns=columns, categorical=categorical, keep=~held, progress=advance)
-        return cls(opened, labels, codes, held, found, Recipe.of(found, target=target, ignored=ignored))
+        found = passes.profile(columns, categorical, ~held)
+        return cls(passes, labels, codes, held, found, Recipe.of(found, target=target, ignored=ignored))
+
+    @property
+    def table(self) -> Table:
+        """The table."""
+        return self.passes.table
 
     @property
     def trained(self) -> NDArray[np.bool_]:
@@ -94,29 +101,9 @@ class Training:
                 )
         return remarks
 
-    def features(self) -> tuple[Any, NDArray[np.int64]]:
-        """Return the features of the rows to train on, and the positions of their classes."""
-        with progress("encoding", int(self.trained.sum())) as advance:
-            return self.recipe.matrix(self.table, keep=self.trained, progress=advance), self.codes[self.trained]
-
-    def blocks_of_features(self, rows: int = 4096) -> Iterator[Any]:
-        """Yield the features of the rows to train on, a block at a time."""
-        X, _ = self.features()
-        for start in range(0, X.shape[0], rows):
-            yield X[start : start + rows]
-
-    def fits(self, budget: int) -> bool:
-        """Return whether the features can be in memory within a budget in bytes."""
-        return fits(budget, int(self.trained.sum()), len(self.recipe.features), self.recipe.is_sparse)
-
-    @contextmanager
-    def rows_on_disk(self) -> Iterator[Source]:
-        """Lend the rows to train on, which stay on disk: as features in a temporary file if there is room for it."""
-        from softmaxes.sources.tables import TableRows
-
-        rows = TableRows(self.table, self.recipe, codes=self.codes, classes=self.labels.array, keep=self.trained)
-        with progress("encoding", rows.n_rows) as advance, spilled(rows, note, advance) as copy:
-            yield copy
+    def rows(self) -> AbstractContextManager[Source]:
+        """Lend the rows to train on, wherever they are: see `Passes.rows`."""
+        return self.passes.rows(self.recipe, self.labels, self.codes, self.trained)
 
     def facts(self, data: Path, seed: int) -> dict[str, Any]:
         """Return what the model file remembers of the training."""
@@ -137,28 +124,27 @@ class Training:
 
 
 def out_of_fold_logits(
-    fit: Callable[[Any, NDArray[np.int64]], Any], X: Any, codes: NDArray[np.int64], seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    new: Callable[[], Any], rows: Source, codes: NDArray[Any], n_classes: int, seed: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return logits for the training rows, each from a model that was not trained on it, and the classes they go with.
 
-    The rows are dealt out to five folds class by class; each fold is judged by a model of the other four. Rows whose
-    class has no second row are left out.
+    The rows are dealt out to five folds class by class; each fold is judged by a model of the other four, in which its
+    own rows have weight 0. Rows whose class has no second row are left out, and of more rows than `MOST_LOGITS` allow
+    only every so-manieth is judged.
     """
-    counts = np.bincount(codes)
-    shuffled = np.random.default_rng(seed).permutation(len(codes))
-    by_class = shuffled[np.argsort(codes[shuffled], kind="stable")]
-    folds = np.empty(len(codes), dtype=np.int64)
-    folds[by_class] = np.arange(len(codes)) % FOLDS
-    logits = np.empty((len(codes), len(counts)))
+    folds = folds_of(codes, FOLDS, seed)
+    used = (np.bincount(codes, minlength=n_classes) > 1)[codes]
+    used[np.arange(len(codes)) % -(-len(codes) * n_classes // MOST_LOGITS) != 0] = False
+    place = np.cumsum(used) - 1
+    logits = np.empty((int(used.sum()), n_classes), rows.dtype)
     with progress("calibrating", FOLDS) as advance:
         for fold in range(FOLDS):
-            rows = np.flatnonzero((folds == fold) & (counts[codes] > 1))
-            others = np.flatnonzero(folds != fold)
-            if len(rows):
-                logits[rows] = fit(X[others], codes[others]).predict_log_proba(X[rows])
+            wanted = used & (folds == fold)
+            if wanted.any():
+                others = new().fit(weighted(rows, (folds != fold).astype(np.float64)))
+                logits[place[wanted]] = applied(others.predict_log_proba, rows, wanted)
             advance(1)
-    used = counts[codes] > 1
-    return logits[used], codes[used]
+    return logits, codes[used]
 
 
 def listed(names: list[str]) -> str:

@@ -8,7 +8,7 @@ can apply it to any block.
 
 from .columns import Categorical, Dates, Numeric, Text
 from .dialect import Dialect, sniff
-from .holdout import held_out
+from .holdout import folds_of, held_out
 from .labels import Labels
 from .model import TableModel
 from .moments import Moments
@@ -35,6 +35,7 @@ __all__ = [
     "Targets",
     "Text",
     "as_table",
+    "folds_of",
     "held_out",
     "numbered",
     "open_table",

@@ -1,7 +1,8 @@
-"""Which rows are held out of training: by a seed, and class by class."""
+"""Which rows are held out of training, all together or fold by fold: by a seed, and class by class."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from softmaxes.errors import UserError
 
-__all__ = ["held_out"]
+__all__ = ["folds_of", "held_out"]
 
 STRETCH = 1 << 20
 """How many rows are dealt with at a time: what is made for them is small beside the order of all rows."""
@@ -46,28 +47,45 @@ def held_out(codes: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool
         return mask
     counts = class_counts(codes)
     shares = counts * fraction
-    left = np.floor(shares).astype(np.int64)
+    taken = np.floor(shares).astype(np.int64)
     # What rounding down left over goes to the classes that lost most by it.
-    over = round(float(shares.sum())) - int(left.sum())
-    left[np.argsort(left - shares, kind="stable")[:over]] += 1
-    left = np.minimum(left, np.maximum(counts - 1, 0))
-    shuffled = np.arange(len(codes), dtype=np.min_scalar_type(len(codes)))
-    np.random.default_rng(seed).shuffle(shuffled)
-    for start in range(0, len(codes), STRETCH):
-        rows = shuffled[start : start + STRETCH]
-        own = codes[rows]
-        order = np.argsort(own, kind="stable")
-        here = class_counts(own, len(counts))
-        rank = np.arange(len(rows)) - np.repeat(np.cumsum(here) - here, here)  # within the class, in this stretch
-        mask[rows[order[rank < left[own[order]]]]] = True
-        left = np.maximum(left - here, 0)
-        if not left.any():
-            break
+    left = round(float(shares.sum())) - int(taken.sum())
+    taken[np.argsort(taken - shares, kind="stable")[:left]] += 1
+    taken = np.minimum(taken, np.maximum(counts - 1, 0))
+    for rows, places in places_in_class(codes, seed):
+        mask[rows[places < taken[codes[rows]]]] = True
     if not mask.any():
         raise UserError(
             f"{fraction:g} of {len(codes)} rows leaves none to hold out; pass a larger --holdout, or --holdout 0"
         )
     return mask
+
+
+def folds_of(codes: NDArray[Any], n_folds: int, seed: int) -> NDArray[np.uint8]:
+    """Return the fold of each row, 0 to n_folds - 1: rows are dealt out in the order of their classes.
+
+    >>> folds_of(np.array([0, 0, 1, 1, 1, 1]), 2, seed=0)[:2].sum()
+    np.uint64(1)
+    """
+    folds = np.empty(len(codes), dtype=np.uint8)
+    counts = class_counts(codes)
+    starts = np.cumsum(counts) - counts
+    for rows, places in places_in_class(codes, seed):
+        folds[rows] = (starts[codes[rows]] + places) % n_folds
+    return folds
+
+
+def places_in_class(codes: NDArray[Any], seed: int) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
+    """Yield all rows in random order, some at a time, and how many rows of its own class came before each."""
+    shuffled = np.arange(len(codes), dtype=np.min_scalar_type(len(codes)))
+    np.random.default_rng(seed).shuffle(shuffled)
+    seen = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
+    for start in range(0, len(codes), STRETCH):
+        rows = shuffled[start : start + STRETCH]
+        rows = rows[np.argsort(codes[rows], kind="stable")]
+        here = class_counts(codes[rows], len(seen))
+        yield rows, np.arange(len(rows)) + np.repeat(seen - (np.cumsum(here) - here), here)
+        seen += here
 
 
 def class_counts(codes: NDArray[Any], n_classes: int = 0) -> NDArray[np.int64]:
