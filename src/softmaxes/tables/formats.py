@@ -24,6 +24,7 @@ MISSING = (
 
 CSV_BLOCK_BYTES = 1 << 22
 BATCH_ROWS = 1 << 14  # pyarrow keeps a batch several times while it is decoded
+DECODER_BYTES = 7 << 19  # what pyarrow's decoder of one column of Parquet takes (measured)
 
 
 def column_names(path: Path, form: Form, dialect: Dialect) -> tuple[str, ...]:
@@ -172,10 +173,33 @@ def parquet_batches(path: Path, columns: Sequence[str], span: tuple[int, int] | 
     with explained(path), parquet.ParquetFile(path) as file:
         for group in range(*(span or (0, file.num_row_groups))):
             with explained(path, place=f", row group {group}"):
-                for batch in file.iter_batches(
-                    BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False
-                ):
+                portions = group_by_column if lean(file, group, columns) else group_streamed
+                for batch in portions(file, group, columns):
                     yield valid(batch)
+
+
+def lean(file: Any, group: int, columns: Sequence[str]) -> bool:
+    """Return whether a row group takes less memory as a whole than the decoders of all its columns at a time."""
+    from pyarrow import types
+
+    rows = file.metadata.row_group(group).num_rows
+    kinds = [file.schema_arrow.field(name).type for name in columns]
+    return rows > BATCH_ROWS and all(
+        types.is_primitive(kind) and rows * kind.bit_width <= 8 * DECODER_BYTES for kind in kinds
+    )
+
+
+def group_by_column(file: Any, group: int, columns: Sequence[str]) -> Iterator[Any]:
+    """Yield the rows of a row group, decoded column after column: one decoder is there at a time."""
+    import pyarrow as pa
+
+    arrays = [file.read_row_group(group, columns=[name], use_threads=False).column(0) for name in columns]
+    yield from pa.Table.from_arrays(arrays, names=list(columns)).to_batches(max_chunksize=BATCH_ROWS)
+
+
+def group_streamed(file: Any, group: int, columns: Sequence[str]) -> Iterator[Any]:
+    """Yield the rows of a row group as they are decoded, all columns at a time."""
+    yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False)
 
 
 def arrow_batches(path: Path, columns: Sequence[str], span: tuple[int, int] | None) -> Iterator[Any]:

@@ -43,7 +43,9 @@ class Moments:
             return cls()
         mean = float(values.mean())
         deviations = values - mean
-        return cls(values.size, mean, float(deviations @ deviations), float(values.min()), float(values.max()))
+        # Not a dot product: the BLAS would cut that differently for another number of threads.
+        spread = float(np.square(deviations, out=deviations).sum())
+        return cls(values.size, mean, spread, float(values.min()), float(values.max()))
 
     def merge(self, other: Moments) -> Moments:
         """Return the state of both together."""

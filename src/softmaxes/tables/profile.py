@@ -90,10 +90,10 @@ class ColumnProfile:
             return self
         numbers = None if as_category else as_numbers(column)
         if numbers is not None:
-            counts = counted(column) if count_values else {"spilled": True}
-            return replace(
-                self.with_numbers(numbers, block, name), **({"spilled": True} if counts["spilled"] else counts)
-            )
+            known = self.with_numbers(numbers, block, name)
+            if not count_values or many(column):
+                return replace(known, spilled=True)
+            return replace(known, **counted(column))
         self = replace(self, **counted(column))
         dates = None if as_category else as_dates(column)
         if dates is not None:
@@ -106,15 +106,16 @@ class ColumnProfile:
 
     def with_numbers(self, numbers: NDArray[np.float64], block: Block, name: str) -> ColumnProfile:
         present = ~np.isnan(numbers)
-        values = numbers[present]
+        values, rows = (numbers, block.rows) if present.all() else (numbers[present], block.rows[present])
         if np.isinf(values).any():
             row = int(np.flatnonzero(np.isinf(numbers))[0])
             raise UserError(
                 f"column {name!r} is infinite in row {block.row_number(row)}; a model needs finite numbers: "
                 f"correct the value, leave it empty if it is unknown, or pass --ignore {name!r}"
             )
-        steps = values - block.rows[present]
-        offset = float(steps[0]) if (steps == steps[0]).all() else None
+        first = values[0] - rows[0]
+        counts_rows = values[-1] - rows[-1] == first and (values - rows == first).all()
+        offset = float(first) if counts_rows else None
         return replace(self, numbers=len(values), moments=Moments.of(values), offset=offset)
 
     def merge(self, other: ColumnProfile) -> ColumnProfile:
@@ -246,6 +247,13 @@ def profile(
         if progress is not None:
             progress(len(block))
     return known
+
+
+def many(column: Any) -> bool:
+    """Return whether a column holds too many distinct values to count them."""
+    from pyarrow import compute
+
+    return bool(compute.count_distinct(column).as_py() > CATEGORY_LIMIT)
 
 
 def counted(column: Any) -> dict[str, Any]:
