@@ -14,7 +14,7 @@ import array_api_compat
 import numpy as np
 
 from softmaxes.arrays import Array, Layout, is_plain, refuse_clever_arrays
-from softmaxes.maps.base import surely
+from softmaxes.maps.base import refuse_no_distribution, surely
 
 __all__ = ["Target", "read_class_weight", "read_row_weight", "read_target"]
 
@@ -131,20 +131,9 @@ def _distributions(target: Array, logits: Array, layout: Layout) -> Array:
             f"the two must be equal{hint}"
         )
     # A sum of rounded probabilities is off by about half a unit of their own type.
-    tolerance = max(1e-4, 2.0 * float(_eps(target, xp)))
+    precision = float(_eps(target, xp))
     rows = xp.astype(layout.to_rows(target), logits.dtype)
-    bad = ~(rows >= 0)
-    if surely(xp.any(bad)):
-        where = tuple(int(i[0]) for i in xp.nonzero(bad))
-        raise ValueError(f"target holds {float(rows[where])}; the entries of a distribution are numbers >= 0")
-    total = xp.sum(rows, axis=-1)
-    wrong = ~(xp.abs(total - 1.0) <= tolerance)
-    if surely(xp.any(wrong)):
-        where = tuple(int(i[0]) for i in xp.nonzero(wrong)) if wrong.ndim else ()
-        raise ValueError(
-            f"target row {list(where)} adds up to {float(total[where])}; a distribution adds up to 1: "
-            "divide each row by its sum, or pass scores through softmax first"
-        )
+    refuse_no_distribution(rows, "target", xp, precision)
     return rows
 
 

@@ -129,6 +129,19 @@ def law_loss_is_exact(m):
     assert np.all(np.asarray(m.loss(z, q)) >= 0)
 
 
+def law_targets_are_checked(m):
+    z = rows(m)
+    for wrong, message in (
+        (np.array([0, 5, 1]), "labels go from 0 to 5; 5 classes need 0 to 4"),
+        (np.array([0.0, 1.0, 2.0]), "labels must be integers"),
+        (np.full((3, 5), 0.3), "adds up to 1.5"),
+        (np.array([[1.5, -0.5, 0.0, 0.0, 0.0]] * 3), "holds -0.5"),
+    ):
+        for method in (m.loss, m.loss_and_gradient):
+            with pytest.raises(ValueError, match=message):
+                method(z, wrong)
+
+
 def law_loss_gradient_is_exact(m):
     z = rows(m)
     q = targets(m, z)

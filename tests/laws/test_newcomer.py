@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from softmaxes import losses, maps
-from softmaxes.maps.base import NormalisedScores, Properties, scores_of_values
+from softmaxes.maps.base import Properties
+from softmaxes.maps.normalised import NormalisedScores, scores_of_values
 
 from .saboteurs import Sound
 from .test_maps import LAWS

@@ -10,7 +10,8 @@ import pytest
 import softmaxes as sm
 from softmaxes import maps
 from softmaxes.maps import tsallis
-from softmaxes.maps.base import NormalisedScores, RegularisedArgmax
+from softmaxes.maps.normalised import NormalisedScores
+from softmaxes.maps.regularised import RegularisedArgmax
 
 from . import exact_maps as exact
 

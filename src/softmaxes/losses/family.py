@@ -7,12 +7,15 @@ from math import inf, isfinite
 from types import ModuleType
 from typing import Unpack
 
+import numpy as np
+
 from softmaxes.arrays import Array, Axis
 from softmaxes.losses.base import Problem, nonnegative
 from softmaxes.losses.loss import Options, RowLoss
-from softmaxes.maps.base import Member, RegularisedArgmax, excess
+from softmaxes.maps.base import Member, excess
 from softmaxes.maps.hardmax import Hardmax
 from softmaxes.maps.polynomial import Taylor
+from softmaxes.maps.regularised import RegularisedArgmax
 from softmaxes.maps.softmax import Softmax
 from softmaxes.maps.spherical import Spherical
 
@@ -51,6 +54,9 @@ class MapLoss(RowLoss):
 
     map: Member = field(default_factory=Softmax)
 
+    def _label_losses(self, z: Array, labels: Array, *, gradient: bool) -> tuple[Array, Array | None] | None:
+        return self.map._label_losses(z, labels, gradient=gradient)
+
     def _losses(self, z: Array, c: Array, xp: ModuleType) -> Array:
         self.map._refuse(z, xp)
         q, total = _shares(c, xp)
@@ -86,6 +92,9 @@ class FenchelYoung(RowLoss):
     def __post_init__(self) -> None:
         if not isinstance(self.map, RegularisedArgmax):
             raise TypeError(f"{self.map!r} is no regularised argmax, so it has no Fenchel-Young loss; see MapLoss")
+
+    def _label_losses(self, z: Array, labels: Array, *, gradient: bool) -> tuple[Array, Array | None] | None:
+        return self.map._label_losses(z, labels, gradient=gradient)
 
     def _losses(self, z: Array, c: Array, xp: ModuleType) -> Array:
         q, total = _shares(c, xp)
@@ -123,6 +132,11 @@ class SoftMargin(RowLoss):
         if problem.target.labels is None:
             raise ValueError("a margin needs a target class; pass class indices, not distributions")
 
+    def _label_losses(self, z: Array, labels: Array, *, gradient: bool) -> tuple[Array, Array | None] | None:
+        moved, at = z.copy(), labels[..., None]
+        np.put_along_axis(moved, at, np.take_along_axis(z, at, axis=-1) - z.dtype.type(self.margin), axis=-1)
+        return self.map._label_losses(moved, labels, gradient=gradient)
+
     def _moved(self, z: Array, c: Array, xp: ModuleType) -> Array:
         return xp.where(c > 0, z - self.margin, z)
 
@@ -159,6 +173,9 @@ class LogitAdjusted(RowLoss):
     def _check(self, problem: Problem) -> None:
         if len(self.prior) != problem.rows.shape[-1]:
             raise ValueError(f"the prior has {len(self.prior)} classes, the logits have {problem.rows.shape[-1]}")
+
+    def _label_losses(self, z: Array, labels: Array, *, gradient: bool) -> tuple[Array, Array | None] | None:
+        return Softmax()._label_losses(self._moved(z, np), labels, gradient=gradient)
 
     def _moved(self, z: Array, xp: ModuleType) -> Array:
         return z + self.tau * xp.log(xp.asarray(self.prior, dtype=z.dtype, device=getattr(z, "device", None)))

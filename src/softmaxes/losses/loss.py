@@ -83,8 +83,34 @@ class RowLoss(Loss):
     def _check(self, problem: Problem) -> None:
         """Raise ValueError for a problem that this loss does not fit."""
 
+    def _label_losses(self, z: Array, labels: Array, *, gradient: bool) -> tuple[Array, Array | None] | None:
+        """Return the losses of rows with mass 1 at their label, and the gradients if asked; None without a kernel."""
+        return None
+
+    def _by_labels(self, problem: Problem, *, gradient: bool) -> tuple[Array, Array | None] | None:
+        """Return the value, and the gradient if asked, straight from labels; None where no kernel knows the losses."""
+        if problem.xp is not np or problem.target.labels is None:
+            return None
+        found = self._label_losses(problem.rows, problem.target.labels, gradient=gradient)
+        if found is None:
+            return None
+        losses, slopes = found
+        weight, divisor = problem.label_weight(), problem.divisor()
+        if weight is not None:
+            losses = np.where(weight > 0, weight * losses, 0.0)
+        value = problem.finished(losses if problem.reduction == "none" else losses.sum() / divisor)
+        if slopes is None:
+            return value, None
+        if weight is not None or divisor != 1:
+            scale = np.broadcast_to((1.0 if weight is None else weight) / divisor, losses.shape)
+            slopes *= scale.astype(slopes.dtype)[..., None]
+            slopes[scale == 0] = 0
+        return value, problem.returned(slopes)
+
     def _value(self, problem: Problem) -> Array:
         self._check(problem)
+        if (found := self._by_labels(problem, gradient=False)) is not None:
+            return found[0]
         z, c, xp = problem.rows, problem.masses(), problem.xp
         if not z.shape[-1]:
             return problem.reduced(xp.sum(z, axis=-1))
@@ -93,8 +119,10 @@ class RowLoss(Loss):
         return problem.reduced(xp.where(counted, losses, xp.zeros_like(losses)))
 
     def _value_and_gradient(self, problem: Problem) -> tuple[Array, Array]:
-        value = self._value(problem)
-        return value, self._returned(problem, self._gradients)
+        self._check(problem)
+        if (found := self._by_labels(problem, gradient=True)) is not None:
+            return found
+        return self._value(problem), self._returned(problem, self._gradients)
 
     def _hessian_product(self, problem: Problem, v: Array) -> Array:
         self._check(problem)

@@ -6,12 +6,14 @@ line, the docs page, the report and the explorer read the list.
 
 from __future__ import annotations
 
-from softmaxes.maps.base import Member, NormalisedScores, Properties, RegularisedArgmax
+from softmaxes.maps.base import Member, Properties
 from softmaxes.maps.functions import entmax, linear_normalize, sparsemax, spherical_softmax, taylor_softmax
 from softmaxes.maps.generalized import Generalized
 from softmaxes.maps.hardmax import Hardmax
 from softmaxes.maps.linear import Linear, MinShift
+from softmaxes.maps.normalised import NormalisedScores
 from softmaxes.maps.polynomial import Taylor
+from softmaxes.maps.regularised import RegularisedArgmax
 from softmaxes.maps.sigmoid import log_sigmoid, sigmoid, softplus
 from softmaxes.maps.softmax import Softmax
 from softmaxes.maps.spherical import Spherical

@@ -1,8 +1,7 @@
-"""The two roads to the simplex; a member of the family gives its own scalar formulas and inherits the rest.
+"""What every member of the family is: the one interface, its property sheet, and the arithmetic of rows.
 
-Normalised scores, p_k = phi(z_k) / sum phi(z_j): a member gives phi and its first two derivatives (as logarithm and
-logarithmic slopes, or directly). Regularised argmax, p = argmax <p, z> - Omega(p): a member gives the argmax, the
-gain g = 1 / omega''(p) with its own slope, and its divergence.
+Two roads lead to the simplex, normalised scores (`normalised.py`) and regularised argmax (`regularised.py`): a member
+takes one, gives its own scalar formulas, and inherits the rest.
 
 In the formulas ubar = sum p u; J is the Jacobian dp_i/dz_j; a second derivative is contracted to
 (u^T H v)_j = sum_ik u_i v_k d2 p_i / dz_j dz_k, the derivative along v of the product J^T u. All of it is O(K).
@@ -22,20 +21,16 @@ from typing import ClassVar
 import array_api_compat
 import numpy as np
 
-from softmaxes import bridges, generic
+from softmaxes import generic, native
 from softmaxes.arrays import Array, Floating, as_floating, is_plain, namespace
 
 __all__ = [
     "Member",
-    "NormalisedScores",
     "Properties",
-    "RegularisedArgmax",
-    "Scores",
     "at_index",
-    "divergence",
+    "excess",
     "is_traced",
-    "scores_of_logarithms",
-    "scores_of_values",
+    "refuse_no_distribution",
     "sums_of_others",
     "surely",
 ]
@@ -169,6 +164,24 @@ class Member(ABC):
     def _refuse(self, z: Array, xp: ModuleType) -> None:  # noqa: B027 - most members refuse nothing
         """Raise ValueError for logits outside the member's domain (where values can be looked at)."""
 
+    def _label_kernel(self, z: Array, labels: Array, losses: Array, gradient: Array | None) -> bool:
+        """Write losses (n,) in float64, and gradients if asked, of rows (n, K) with a label each, where a kernel can.
+
+        Returns False, with nothing written, where none does.
+        """
+        return False
+
+    def _label_losses(self, z: Array, labels: Array, *, gradient: bool) -> tuple[Array, Array | None] | None:
+        """Return the losses and, if asked, their gradients straight from labels; None where no kernel knows them."""
+        if not (native.takes(z) and is_plain(labels) and labels.shape == z.shape[:-1] and z.size):
+            return None
+        rows = np.ascontiguousarray(z).reshape(-1, z.shape[-1])
+        losses, slopes = np.empty(len(rows)), native.empty_like(rows) if gradient else None
+        each = np.ascontiguousarray(labels, dtype=np.int64).reshape(-1)
+        if not self._label_kernel(rows, each, losses, slopes):
+            return None
+        return losses.reshape(labels.shape), None if slopes is None else slopes.reshape(z.shape)
+
     def _surprise(self, z: Array, xp: ModuleType) -> Array:
         """Return -log p where it is finite, else 0 (p log p is 0 there)."""
         log_p = self._log(z, xp)
@@ -194,7 +207,13 @@ class Member(ABC):
             raise ValueError("logits are a single number; a row of them is needed: shape (..., K)")
         arguments = [rows, *(xp.astype(as_floating(_beside(o, rows, xp)).values, rows.dtype) for o in others)]
         if target is not None:
-            arguments.append(distribution(target, rows, xp))
+            target = _checked_target(target, rows, xp)
+            if xp is np and target.dtype.kind in "iu" and compute in (self._loss, self._loss_and_gradient):
+                found = self._label_losses(rows, target, gradient=compute == self._loss_and_gradient)
+                if found is not None:
+                    losses, gradient = (None if part is None else _finished(part, ready) for part in found)
+                    return losses if gradient is None else (losses, gradient)
+            arguments.append(_distributions(target, rows, xp))
         if len(arguments) > 1:
             arguments = list(xp.broadcast_arrays(*arguments))
         if not rows.shape[-1]:
@@ -227,16 +246,45 @@ def surely(condition: Array) -> bool:
     return not is_traced(condition) and bool(condition)
 
 
-def distribution(y: Array, rows: Array, xp: ModuleType) -> Array:
-    """Return y as distributions (..., K) in the dtype of the rows: integers are labels and become e_y."""
+def _checked_target(y: Array, rows: Array, xp: ModuleType) -> Array:
+    """Return labels or distributions beside the rows, or raise ValueError that shows what is wrong with them."""
     y = _beside(y, rows, xp)
+    size = int(rows.shape[-1])
+    if xp.isdtype(y.dtype, ("integral", "bool")):
+        if surely(xp.any((y < 0) | (y >= size))):
+            low, high = int(xp.min(y)), int(xp.max(y))
+            raise ValueError(f"labels go from {low} to {high}; {size} classes need 0 to {size - 1}")
+        return y
+    if y.ndim == 0 or y.shape[-1] != size:
+        raise ValueError(
+            f"y holds reals of shape {tuple(y.shape)}, distributions over {size} classes need (..., {size}); "
+            "labels must be integers"
+        )
+    refuse_no_distribution(y, "y", xp)
+    return y
+
+
+def refuse_no_distribution(q: Array, name: str, xp: ModuleType, precision: float = 0.0) -> None:
+    """Raise ValueError unless the entries of every row are >= 0 and add up to 1 to 1e-4, or twice a precision."""
+    bad = ~(q >= 0)
+    if surely(xp.any(bad)):
+        where = tuple(int(i[0]) for i in xp.nonzero(bad))
+        raise ValueError(f"{name} holds {float(q[where])}; the entries of a distribution are numbers >= 0")
+    total = xp.sum(q, axis=-1)
+    wrong = ~(xp.abs(total - 1.0) <= max(1e-4, 2.0 * precision))
+    if q.shape[-1] and surely(xp.any(wrong)):
+        where = tuple(int(i[0]) for i in xp.nonzero(wrong)) if wrong.ndim else ()
+        raise ValueError(
+            f"{name} row {list(where)} adds up to {float(total[where])}; a distribution adds up to 1: "
+            "divide each row by its sum, or pass scores through softmax first"
+        )
+
+
+def _distributions(y: Array, rows: Array, xp: ModuleType) -> Array:
+    """Return a checked target as distributions (..., K) in the dtype of the rows: labels become e_y."""
     if not xp.isdtype(y.dtype, ("integral", "bool")):
         return xp.astype(y, rows.dtype)
-    size = int(rows.shape[-1])
-    if surely(xp.any((y < 0) | (y >= size))):
-        raise ValueError(f"labels go from {int(xp.min(y))} to {int(xp.max(y))}; {size} classes need 0 to {size - 1}")
-    classes = generic.positions(rows, xp)
-    return xp.astype(classes == xp.astype(y, rows.dtype)[..., None], rows.dtype)
+    return xp.astype(generic.positions(rows, xp) == xp.astype(y, rows.dtype)[..., None], rows.dtype)
 
 
 def _beside(x: Array, rows: Array, xp: ModuleType) -> Array:
@@ -277,248 +325,3 @@ def _excess_over_labels(p: Array, q: Array) -> Array:
     others[sure] = rest.sum(axis=-1)
     result[row, label] = -total * others
     return result
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Rows of normalised scores: all that the calculus of the first road needs.
-
-    p = phi / Z with its logarithm (None if the member gives it by itself); first = phi' / Z and second = phi'' / Z;
-    slope s = phi' / phi and bend (log phi)'' = phi'' / phi - s^2, which may be infinite where phi is 0.
-    """
-
-    p: Array
-    log_p: Array | None
-    first: Array
-    second: Array
-    slope: Array
-    bend: Array
-    xp: ModuleType
-
-    def centred(self, u: Array) -> Array:
-        """Return u - ubar, seen from the entry that dominates, where the plain difference would cancel."""
-        xp = self.xp
-        top = at_index(xp.argmax(self.p, axis=-1, keepdims=True), self.p, xp)
-        u = u - xp.sum(xp.where(top, u, xp.zeros_like(u)), axis=-1, keepdims=True)
-        return u - xp.sum(self.p * u, axis=-1, keepdims=True)
-
-    def tangent(self, g: Array) -> Array:
-        """Return g - p sum g, seen from the entry that dominates."""
-        xp = self.xp
-        top = at_index(xp.argmax(self.p, axis=-1, keepdims=True), self.p, xp)
-        ratio = xp.sum(xp.where(top, g / self.p, xp.zeros_like(g)), axis=-1, keepdims=True)
-        g = xp.where(top, xp.zeros_like(g), g - ratio * self.p)
-        return g - self.p * xp.sum(g, axis=-1, keepdims=True)
-
-
-class NormalisedScores(Member):
-    """The first road: p_k = phi(z_k) / sum phi(z_j); a member gives `_scores`."""
-
-    @abstractmethod
-    def _scores(self, z: Array, xp: ModuleType) -> Scores: ...
-
-    def _value(self, z: Array, xp: ModuleType) -> Array:
-        return self._scores(z, xp).p
-
-    def _log(self, z: Array, xp: ModuleType) -> Array:
-        return self._scores(z, xp).log_p
-
-    def _jvp(self, z: Array, v: Array, xp: ModuleType) -> Array:
-        scores = self._scores(z, xp)
-        return scores.tangent(scores.first * v)
-
-    def _vjp(self, z: Array, u: Array, xp: ModuleType) -> Array:
-        scores = self._scores(z, xp)
-        return scores.first * scores.centred(u)
-
-    def _second(self, z: Array, u: Array, v: Array, xp: ModuleType) -> Array:
-        scores = self._scores(z, xp)
-        u = scores.centred(u)
-        moved = scores.first * v
-        along, across = (xp.sum(x, axis=-1, keepdims=True) for x in (moved, u * moved))
-        return u * (scores.second * v - scores.first * along) - scores.first * across
-
-    def _loss(self, z: Array, q: Array, xp: ModuleType) -> Array:
-        log_p = self._log(z, xp)
-        return xp.sum(xp.where(q > 0, -q * xp.where(q > 0, log_p, xp.zeros_like(q)), xp.zeros_like(q)), axis=-1)
-
-    def _loss_gradient(self, z: Array, q: Array, xp: ModuleType) -> Array:
-        scores = self._scores(z, xp)
-        total = xp.sum(q, axis=-1, keepdims=True)
-        hit = xp.where(q > 0, scores.slope, xp.zeros_like(q)) * excess(scores.p, q, xp)
-        return xp.where(q > 0, hit, total * scores.first)
-
-    def _loss_and_gradient(self, z: Array, q: Array, xp: ModuleType) -> tuple[Array, Array]:
-        return self._loss(z, q, xp), self._loss_gradient(z, q, xp)
-
-    def _loss_hessian(self, z: Array, v: Array, q: Array, xp: ModuleType) -> Array:
-        scores = self._scores(z, xp)
-        total = xp.sum(q, axis=-1, keepdims=True)
-        moved = xp.sum(scores.first * v, axis=-1, keepdims=True)
-        bend = xp.where(q > 0, q * xp.where(q > 0, scores.bend, xp.zeros_like(q)), xp.zeros_like(q))
-        return total * (scores.second * v - scores.first * moved) - bend * v
-
-
-def scores_of_logarithms(log_phi: Array, slope: Array, curvature: Array, possible: Array, xp: ModuleType) -> Scores:
-    """Return the scores of phi given by log phi, s = phi'/phi and r = phi''/phi; impossible classes are left out."""
-    nothing = xp.zeros_like(log_phi)
-    log_phi = xp.where(possible, log_phi, xp.full_like(log_phi, -xp.inf))
-    slope, curvature = (xp.where(possible, x, nothing) for x in (slope, curvature))
-    frame = generic.frame(log_phi, 1.0, xp)
-    any_class = generic.possible(log_phi, xp)
-    p = xp.where(any_class, frame.terms / (1 + frame.others), xp.full_like(nothing, xp.nan))
-    log_p = frame.difference - (xp.log1p(frame.others) - frame.correction)
-    log_p = xp.where(any_class, log_p, xp.full_like(nothing, xp.nan))
-    return Scores(p, log_p, p * slope, p * curvature, slope, curvature - slope * slope, xp)
-
-
-def scores_of_values(phi: Array, first: Array, second: Array, possible: Array, xp: ModuleType) -> Scores:
-    """Return the scores of phi >= 0 and its derivatives, given up to a common factor of the row.
-
-    A row whose phi is 0 at every possible class is 0/0: it gets the uniform distribution and no derivative.
-    """
-    nothing = xp.zeros_like(phi)
-    endless = possible & (phi == xp.inf)
-    limit = xp.any(endless, axis=-1, keepdims=True)
-    phi = xp.where(limit, xp.astype(endless, phi.dtype), phi)
-    phi, first, second = (xp.where(possible, x, nothing) for x in (phi, first, second))
-    flat = (xp.max(phi, axis=-1, keepdims=True) == 0) | limit
-    phi = xp.where(flat & ~limit, xp.astype(possible, phi.dtype), phi)
-    first, second = (xp.where(flat, nothing, x) for x in (first, second))
-    top = xp.max(phi, axis=-1, keepdims=True)
-    at_top = at_index(xp.argmax(phi, axis=-1, keepdims=True), phi, xp)
-    ratio = phi / top
-    others = xp.sum(xp.where(at_top, nothing, ratio), axis=-1, keepdims=True)
-    total = xp.sum(phi, axis=-1, keepdims=True)
-    log_p = xp.log(xp.where(ratio > 0, ratio, xp.ones_like(ratio))) - xp.log1p(others)
-    log_p = xp.where(ratio == 0, xp.full_like(phi, -xp.inf), log_p)
-    inverse = 1 / xp.where(phi > 0, phi, xp.ones_like(phi))
-    slope = xp.where(phi > 0, first * inverse, xp.where(first == 0, nothing, first * xp.inf))
-    bend = xp.where(phi > 0, second * inverse - slope * slope, -slope)
-    return Scores(phi / total, log_p, first / total, second / total, slope, bend, xp)
-
-
-class RegularisedArgmax(Member):
-    """The second road: p = argmax <p, z> - Omega(p), for a separable convex Omega.
-
-    J = diag g - g g^T / sum g with the gain g = 1 / omega''(p) on the support (0 off it), so that J v =
-    g (v - vbar) with vbar = sum g v / sum g; along v the gain moves by bent * (v - vbar), bent = g dg/dp.
-    """
-
-    @abstractmethod
-    def _solve(self, z: Array, xp: ModuleType) -> Array:
-        """Return p, by whatever search; it need not be differentiable by the array's library."""
-
-    @abstractmethod
-    def _gain(self, p: Array, xp: ModuleType) -> tuple[Array, Array]:
-        """Return g and bent = g dg/dp, both 0 where p is 0."""
-
-    @abstractmethod
-    def _divergence(self, z: Array, p: Array, q: Array, xp: ModuleType) -> Array:
-        """Return Omega*(z) + Omega(q) - <z, q>, (...), without cancellation near p = q."""
-
-    def fenchel_young(self, z: Array, y: Array) -> Array:
-        """Return the Fenchel-Young loss Omega*(z) + Omega(y) - <z, y> >= 0 of each row, (...); gradient p - y."""
-        return self._run(self._fenchel_young, z, target=y)
-
-    def _fenchel_young(self, z: Array, q: Array, xp: ModuleType) -> Array:
-        return bridges.potential(
-            lambda z, q: self._divergence(z, self._solve(z, xp), q, xp),
-            lambda z, q: excess(self._argmax(z, xp), q, xp),
-            z,
-            q,
-        )
-
-    def _argmax(self, z: Array, xp: ModuleType) -> Array:
-        """Return p, with a derivative that autograd libraries follow to any order."""
-        return bridges.implicit(lambda z: self._solve(z, xp), lambda p, v: self._product(p, v, xp), z)
-
-    def _value(self, z: Array, xp: ModuleType) -> Array:
-        return self._argmax(z, xp)
-
-    def _log(self, z: Array, xp: ModuleType) -> Array:
-        p = self._argmax(z, xp)
-        # log p = log1p(-(sum of the others)) near 1, where the logarithm of the rounded p has few digits
-        others = sums_of_others(p, xp)
-        close = xp.where(p > 0.5, xp.log1p(-xp.where(p > 0.5, others, xp.zeros_like(p))), xp.zeros_like(p))
-        far = xp.log(xp.where((p > 0) & (p <= 0.5), p, xp.ones_like(p)))
-        log_p = xp.where(p > 0.5, close, far)
-        log_p = xp.where(p == 0, xp.full_like(p, -xp.inf), log_p)
-        return xp.where(xp.isnan(p), p, log_p)
-
-    def _mean(self, g: Array, v: Array, xp: ModuleType) -> Array:
-        """Return sum g v / sum g, (..., 1), or 0 where there is no gain at all."""
-        total = xp.sum(g, axis=-1, keepdims=True)
-        safe = xp.where(total == 0, xp.ones_like(total), total)
-        return xp.sum(g * v, axis=-1, keepdims=True) / safe
-
-    def _product(self, p: Array, v: Array, xp: ModuleType) -> Array:
-        """Return J v from p alone."""
-        g, _ = self._gain(p, xp)
-        top = at_index(xp.argmax(g, axis=-1, keepdims=True), g, xp)
-        v = v - xp.sum(xp.where(top, v, xp.zeros_like(v)), axis=-1, keepdims=True)
-        return g * (v - self._mean(g, v, xp))
-
-    def _jvp(self, z: Array, v: Array, xp: ModuleType) -> Array:
-        return self._product(self._argmax(z, xp), v, xp)
-
-    def _vjp(self, z: Array, u: Array, xp: ModuleType) -> Array:
-        return self._product(self._argmax(z, xp), u, xp)
-
-    def _second(self, z: Array, u: Array, v: Array, xp: ModuleType) -> Array:
-        g, bent = self._gain(self._argmax(z, xp), xp)
-        moved = bent * (v - self._mean(g, v, xp)) * (u - self._mean(g, u, xp))
-        total = xp.sum(g, axis=-1, keepdims=True)
-        share = g / xp.where(total == 0, xp.ones_like(total), total)
-        return moved - share * xp.sum(moved, axis=-1, keepdims=True)
-
-    def _loss(self, z: Array, q: Array, xp: ModuleType) -> Array:
-        return self._fenchel_young(z, q, xp)
-
-    def _loss_gradient(self, z: Array, q: Array, xp: ModuleType) -> Array:
-        return excess(self._argmax(z, xp), q, xp)
-
-    def _loss_and_gradient(self, z: Array, q: Array, xp: ModuleType) -> tuple[Array, Array]:
-        p = self._argmax(z, xp)
-        return self._divergence(z, p, q, xp), excess(p, q, xp)
-
-    def _loss_hessian(self, z: Array, v: Array, q: Array, xp: ModuleType) -> Array:
-        return xp.sum(q, axis=-1, keepdims=True) * self._jvp(z, v, xp)
-
-
-def divergence(q: Array, p: Array, log_p: Array, epsilon: float, xp: ModuleType) -> Array:
-    """Return the terms >= 0, (..., K), of the Bregman divergence of sum (t^a - t) / (a (a - 1)) between q and p.
-
-    Here a = 1 + epsilon; at epsilon = 0 these are q log(q/p) - q + p, the terms of KL(q || p). Close to p, with
-    t = q/p - 1, the term is p^a ((1+t)^a - 1 - a t) / (a (a - 1)) by its series; elsewhere it is
-    (q (q^e - p^e) / e - p^e (q - p)) / a. The cases a = 2 and a = 3/2 have closed forms.
-    """
-    gap = -excess(p, q, xp)
-    if epsilon == 1:
-        return 0.5 * gap * gap
-    if epsilon == 0.5:
-        root_q, root_p = xp.sqrt(q), xp.sqrt(p)
-        total = root_q + root_p
-        apart = gap / xp.where(total > 0, total, xp.ones_like(total))
-        return apart * apart * (root_q + 0.5 * root_p) / 0.75
-    nothing, one = xp.zeros_like(p), xp.ones_like(p)
-    close = (p > 0) & (xp.abs(gap) < 0.25 * p)
-    t = xp.where(close, gap / xp.where(p > 0, p, one), nothing)
-    series, coefficient = nothing, 0.5
-    coefficients = [coefficient]
-    for k in range(2, 32):
-        coefficient *= (1 + epsilon - k) / (k + 1)
-        coefficients.append(coefficient)
-    for c in reversed(coefficients):
-        series = series * t + c
-    log_q = xp.log(xp.where(q > 0, q, one))
-    log_p = xp.where(xp.isinf(log_p), nothing, log_p)
-    if epsilon:
-        to_q, to_p = xp.expm1(epsilon * log_q) / epsilon, xp.expm1(epsilon * log_p) / epsilon
-        power = 1 + epsilon * to_p
-        to_p, power = (xp.where(p > 0, x, full) for x, full in ((to_p, -one / epsilon), (power, nothing)))
-    else:
-        to_q, to_p, power = log_q, log_p, one
-    far = xp.where(q > 0, q * (to_q - to_p), nothing) - power * gap
-    scale = power * p
-    return xp.where(close, scale * series * t * t, far / (1 + epsilon))

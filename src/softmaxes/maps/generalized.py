@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from softmaxes import generic
 from softmaxes.arrays import Array, namespace
-from softmaxes.maps.base import NormalisedScores, Properties, Scores, scores_of_logarithms
+from softmaxes.maps.base import Properties
+from softmaxes.maps.normalised import NormalisedScores, Scores, scores_of_logarithms
 from softmaxes.maps.sigmoid import log_sigmoid_of, softplus_of
 
 __all__ = ["Generalized"]

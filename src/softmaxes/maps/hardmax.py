@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from softmaxes import exponential
 from softmaxes.arrays import Array
-from softmaxes.maps.base import Properties, RegularisedArgmax
+from softmaxes.maps.base import Properties
+from softmaxes.maps.regularised import RegularisedArgmax
 
 __all__ = ["Hardmax"]
 

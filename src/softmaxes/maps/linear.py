@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import ClassVar
 
 from softmaxes.arrays import Array
-from softmaxes.maps.base import Member, NormalisedScores, Properties, Scores, scores_of_values, surely
+from softmaxes.maps.base import Member, Properties, surely
+from softmaxes.maps.normalised import NormalisedScores, Scores, scores_of_values
 
 __all__ = ["Linear", "MinShift"]
 

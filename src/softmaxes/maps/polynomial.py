@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import ClassVar
 
 from softmaxes.arrays import Array
-from softmaxes.maps.base import NormalisedScores, Properties, Scores, scores_of_values, surely
+from softmaxes.maps.base import Properties, surely
+from softmaxes.maps.normalised import NormalisedScores, Scores, scores_of_values
 
 __all__ = ["Taylor"]
 

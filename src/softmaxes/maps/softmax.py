@@ -7,9 +7,11 @@ from math import inf
 from types import ModuleType
 from typing import ClassVar
 
-from softmaxes import exponential, maximum_entropy
+from softmaxes import exponential, maximum_entropy, native
 from softmaxes.arrays import Array
-from softmaxes.maps.base import NormalisedScores, Properties, RegularisedArgmax, Scores, divergence
+from softmaxes.maps.base import Properties
+from softmaxes.maps.normalised import NormalisedScores, Scores
+from softmaxes.maps.regularised import RegularisedArgmax, divergence
 
 __all__ = ["Softmax"]
 
@@ -162,6 +164,11 @@ class Softmax(NormalisedScores, RegularisedArgmax):
 
     def _loss_hessian(self, z: Array, v: Array, q: Array, xp: ModuleType) -> Array:
         return xp.sum(q, axis=-1, keepdims=True) * self._rate * self._vjp(z, v, xp)
+
+    def _label_kernel(self, z: Array, labels: Array, losses: Array, gradient: Array | None) -> bool:
+        if self.beta == 1:
+            native.cross_entropy_rows(z, labels, losses, gradient)
+        return self.beta == 1
 
     def _solve(self, z: Array, xp: ModuleType) -> Array:
         return self._value(z, xp)

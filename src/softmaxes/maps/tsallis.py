@@ -26,7 +26,8 @@ import numpy as np
 
 from softmaxes import bridges, exponential, generic, native
 from softmaxes.arrays import Array, is_plain
-from softmaxes.maps.base import Properties, RegularisedArgmax, divergence
+from softmaxes.maps.base import Properties
+from softmaxes.maps.regularised import RegularisedArgmax, divergence
 
 __all__ = ["Entmax", "Sparsemax"]
 
@@ -56,28 +57,26 @@ class _Tsallis(RegularisedArgmax):
     def _solve(self, z: Array, xp: ModuleType) -> Array:
         if self._epsilon == 0:
             return exponential.softmax(z)
-        if _native(z):
+        if native.takes(z):
             p = native.empty_like(_rows(z))
             native.entmax_rows(_rows(z), 1 + self._epsilon, p)
             return p.reshape(z.shape)
         return probabilities(z, self._epsilon, xp)
 
-    def _product(self, p: Array, v: Array, xp: ModuleType) -> Array:
-        if self._epsilon == 0 or not (_native(p) and p.dtype == v.dtype and p.shape == v.shape):
-            return super()._product(p, v, xp)
-        result = native.empty_like(_rows(p))
-        native.entmax_product(_rows(p), _rows(v), 1 + self._epsilon, result)
-        return result.reshape(p.shape)
+    def _vjp(self, z: Array, u: Array, xp: ModuleType) -> Array:
+        if self._epsilon == 0 or not (native.takes(z) and native.takes(u)):
+            return super()._vjp(z, u, xp)
+        p = self._solve(z, xp)
+        native.entmax_product(_rows(p), _rows(u), 1 + self._epsilon, _rows(p))
+        return p
 
-    def _loss_and_gradient(self, z: Array, q: Array, xp: ModuleType) -> tuple[Array, Array]:
-        if self._epsilon == 0 or not (_native(z) and np.all(np.count_nonzero(q, axis=-1) == 1)):
-            return super()._loss_and_gradient(z, q, xp)
-        labels = np.argmax(q, axis=-1)
-        if not np.all(np.take_along_axis(q, labels[..., None], axis=-1) == 1):
-            return super()._loss_and_gradient(z, q, xp)
-        losses, gradient = np.empty(labels.size), native.empty_like(_rows(z))
-        native.entmax_losses(_rows(z), labels.reshape(-1), 1 + self._epsilon, losses, gradient)
-        return losses.astype(z.dtype).reshape(labels.shape), gradient.reshape(z.shape)
+    def _jvp(self, z: Array, v: Array, xp: ModuleType) -> Array:
+        return self._vjp(z, v, xp)  # J is symmetric
+
+    def _label_kernel(self, z: Array, labels: Array, losses: Array, gradient: Array | None) -> bool:
+        if self._epsilon > 0:
+            native.entmax_losses(z, labels, 1 + self._epsilon, losses, gradient)
+        return self._epsilon > 0
 
     def _gain(self, p: Array, xp: ModuleType) -> tuple[Array, Array]:
         epsilon, nothing = self._epsilon, xp.zeros_like(p)
@@ -176,11 +175,6 @@ class Entmax(_Tsallis):
         b = p * log_p * log_p * xp.where(xp.abs(t) < 1, series, direct)
         g, _ = self._gain(p, xp)
         return g * (xp.sum(b, axis=-1, keepdims=True) / xp.sum(g, axis=-1, keepdims=True)) - b
-
-
-def _native(z: Array) -> bool:
-    """Return whether the kernels know z's type."""
-    return native.takes(z) and z.dtype.itemsize >= 4
 
 
 def _rows(z: Array) -> Array:
