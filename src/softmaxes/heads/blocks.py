@@ -86,7 +86,8 @@ def plan(product: Product, max_bytes: int) -> Blocks:
             each = Blocks(1, classes, keep=True).nbytes(product) - fixed
             rows = min(tallest, (max_bytes - fixed) // each)
             if rows >= min(n_rows, _FEWEST_ROWS_KEPT):
-                return Blocks(rows, classes, keep=True)
+                n_blocks = -(-n_rows // rows)
+                return Blocks(-(-n_rows // n_blocks), classes, keep=True)  # even ones: a thin last one would be dear
     smallest = Blocks(min(n_rows, _LEAST_ROWS), min(n_classes, _LEAST_CLASSES), keep=False)
     blocks = Blocks(min(tallest, _MOST_ROWS), widest, keep=False)
     while blocks.nbytes(product) > max_bytes:
