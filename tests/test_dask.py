@@ -21,8 +21,8 @@ import dask.dataframe
 import pandas as pd
 from distributed import Client, LocalCluster
 
-from softmaxes import SoftmaxClassifier
-from softmaxes.bridges.dask import applied
+from softmaxes import SoftmaxClassifier, metrics
+from softmaxes.bridges.dask import applied, scored
 from softmaxes.errors import UserError
 from softmaxes.sources.dask import Dask
 
@@ -173,3 +173,23 @@ def test_weights_of_classes_are_those_of_the_fit_in_memory(client):
     fitted = SoftmaxClassifier(tol=1e-11, class_weight=weights).fit(Dask(_frame(), target="y"))
     expected = SoftmaxClassifier(tol=1e-11, class_weight=weights).fit(X, y)
     assert fitted.objective_ == pytest.approx(expected.objective_, rel=1e-10)
+
+
+def test_scores_of_collections_are_those_of_their_rows(client):
+    X, y = _data()
+    frame = _frame()
+    fitted = SoftmaxClassifier().fit(Dask(frame, target="y"))
+    wanted = (metrics.LogLoss(), metrics.CalibrationError(bins=7), metrics.ConfusionMatrix())
+    p = fitted.predict_proba(pd.DataFrame(X, columns=list("uvwxz")))
+    expected = [metric.of(p, y, classes=fitted.classes_) for metric in wanted]
+    assert list(scored(fitted, frame, target="y", metrics=wanted)) == expected
+    plain = SoftmaxClassifier().fit(X, y)
+    arrays = dask.array.from_array(X, chunks=(700, 2)), dask.array.from_array(y, chunks=900)
+    expected = [metric.of(plain.predict_proba(X), y, classes=plain.classes_) for metric in wanted]
+    assert [m.count for m in scored(plain, arrays[0], target=arrays[1], metrics=wanted)] == [ROWS] * 3
+    found = scored(plain, arrays[0], target=arrays[1], metrics=wanted)
+    assert found[0].value == pytest.approx(expected[0].value, rel=1e-13)  # a product of other shape rounds otherwise
+    with pytest.raises(ValueError, match=r"no column 'u'"):
+        scored(fitted, frame[["v", "y"]], target="y", metrics=wanted)
+    with pytest.raises(ValueError, match=r"no column 'z0'"):
+        scored(fitted, frame, target="z0", metrics=wanted)

@@ -9,6 +9,7 @@ from typing import Any
 from softmaxes.calibration.affine import DirichletCalibration, MatrixScaling, StructuredScaling, VectorScaling
 from softmaxes.calibration.base import Calibration
 from softmaxes.calibration.prior import PriorCorrection
+from softmaxes.calibration.stream import TemperatureStream
 from softmaxes.calibration.temperature import TemperatureScaling, TemperatureStatistics
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "StructuredScaling",
     "TemperatureScaling",
     "TemperatureStatistics",
+    "TemperatureStream",
     "VectorScaling",
     "from_dict",
 ]
