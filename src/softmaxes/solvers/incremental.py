@@ -17,6 +17,10 @@ DENSE_SIZE = 1500
 """The most parameters for which the running Hessian is kept whole; above, its diagonal."""
 
 
+FIRST_STEPS = 4
+"""Newton steps on the first block: a stream that starts at its optimum soon has what it would have missed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stream:
     """What is known after some blocks: θ, the running mean of the Hessian, and how many rows there are.
@@ -26,8 +30,8 @@ class Stream:
         P <- (1 - ρ) P + ρ H(θ),      θ <- θ - ρ (P + λ D)⁻¹ (g(θ) + λ D θ),      λ = 1 / (C S)
 
     g and H being the mean gradient and Hessian of the block's loss. Steps of 1/t with the inverse Hessian are as good
-    as the rows allow; twice as much forgets the start faster. The first step is a whole Newton step; any step that
-    would raise the block's own objective is halved.
+    as the rows allow; twice as much forgets the start faster. On the first block whole Newton steps are made; any step
+    that would raise the block's own objective is halved.
 
     Blocks that come again (known by a digest of their bytes) are not new rows: S stays. Their gradients and Hessians
     are gathered at one θ until every block has come again, and then a Newton step is made on the sum: passing over
@@ -72,7 +76,10 @@ class Stream:
         )
         if known and objective.n_outputs * (objective.n_features + 1) <= DENSE_SIZE:
             return stream._revisited(objective, digest)
-        return stream._met(objective)
+        met = stream._met(objective)
+        for _ in range(0 if self.theta is not None else FIRST_STEPS - 1):
+            met = replace(met, curvature=None)._met(objective)
+        return met
 
     def _met(self, objective: Objective) -> Stream:
         """Return the stream after a step on a block by itself."""

@@ -229,7 +229,8 @@ def finished(futures: list[Any], names: Sequence[str], done: Callable[[int], Non
     from distributed import as_completed
 
     place = {future.key: number for number, future in enumerate(futures)}
-    for future in as_completed(futures):
+    loop = futures[0].client.loop if futures else None
+    for future in as_completed(futures, loop=loop):
         number = place[future.key]
         if future.status == "error":
             error = future.exception()
