@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -336,6 +337,24 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     checkpoint.write_text("something else")
     with pytest.raises(UserError, match="no checkpoint of softmaxes"):
         SoftmaxClassifier(solver="lbfgs").fit(X, y, checkpoint=checkpoint)
+
+
+def test_a_checkpoint_that_finds_no_room_is_one_message_and_stays_whole(tmp_path):
+    X, y = _data()
+    checkpoint = tmp_path / "fit.checkpoint"
+    expected = SoftmaxClassifier(solver="lbfgs").fit(X, y, checkpoint=checkpoint)
+    size = checkpoint.stat().st_size
+    checkpoint.unlink()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limit[1]))
+    try:
+        with pytest.raises(UserError, match="can't be written: File too large; what it holds is whole"):
+            SoftmaxClassifier(solver="lbfgs").fit(X, y, checkpoint=checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    fitted = SoftmaxClassifier(solver="lbfgs").fit(X, y, checkpoint=checkpoint)
+    np.testing.assert_array_equal(fitted.coef_, expected.coef_)
+    assert checkpoint.stat().st_size == size
 
 
 def test_an_unreadable_row_group_leaves_the_checkpoint_whole(tmp_path, monkeypatch):

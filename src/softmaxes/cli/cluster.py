@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -62,8 +63,11 @@ def started(stack: ExitStack, workers: int) -> Any:
     from distributed import Client, LocalCluster
 
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="softmaxes-", ignore_cleanup_errors=True))
-    cluster = stack.enter_context(
-        LocalCluster(
+    # A terminal sends Ctrl-C to all its processes. The thread that starts the workers, and so these, inherit that it is
+    # blocked: it reaches this process alone, which ends them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -71,9 +75,12 @@ def started(stack: ExitStack, workers: int) -> Any:
             dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": False},
             local_directory=folder,
+            preload=["softmaxes.cli.worker"],
             silence_logs=logging.CRITICAL,
         )
-    )
+        stack.enter_context(cluster)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return Client(cluster)
 
 

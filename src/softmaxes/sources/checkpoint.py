@@ -17,6 +17,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -86,7 +87,8 @@ class Checkpointed(Workers):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written was said, and can't be written now
+            self._file.close()
         self._workers.__exit__(kind, error, trace)
 
     def fold(self, source: Source, plan: Plan, new_sum: Callable[[], S]) -> S:
@@ -130,7 +132,10 @@ class Checkpointed(Workers):
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise UserError(f"checkpoint {self.path} can't be written: {error.strerror}") from error
+            raise UserError(
+                f"checkpoint {self.path} can't be written: {error.strerror}; what it holds is whole, and the fit can "
+                "go on from there"
+            ) from error
 
     def _restored(self, sums: S, stored: dict[str, np.ndarray]) -> S:
         own = _numbers(sums)
