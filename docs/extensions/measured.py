@@ -10,6 +10,7 @@ A page asks for one by a directive, and the build makes it from the file: nobody
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,8 +209,11 @@ def flat(facts: dict, above: str = ""):
 
 def benchmarks() -> str:
     """Return all results, a section for each file."""
-    files = sorted(RESULTS.glob("*.json"))
-    return "\n\n".join(f"## {path.stem.replace('-', ' ').capitalize()}\n\n{benchmark(path)}" for path in files)
+    return "\n\n".join(f"## {titled(path)}\n\n{benchmark(path)}" for path in sorted(RESULTS.glob("*.json")))
+
+
+def titled(path: Path) -> str:
+    return re.sub("[-_]", " ", path.stem).capitalize()
 
 
 def setup(app):
