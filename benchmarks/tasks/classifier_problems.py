@@ -39,6 +39,10 @@ def _drawn(n: int, d: int, k: int, condition: float, offset: float = 0.0, seed: 
     return X + np.float32(offset), y
 
 
+def two_classes() -> Problem:
+    return _drawn(200_000, 50, 2, 1)
+
+
 def well_conditioned() -> Problem:
     return _drawn(200_000, 100, 10, 1)
 
@@ -106,6 +110,17 @@ def digits_standardised() -> Problem:
     return _standardised(X), y
 
 
+def wine() -> Problem:
+    from sklearn.datasets import load_wine
+
+    return load_wine(return_X_y=True)  # type: ignore[no-any-return]
+
+
+def wine_standardised() -> Problem:
+    X, y = wine()
+    return _standardised(X), y
+
+
 def iris() -> Problem:
     from sklearn.datasets import load_iris
 
@@ -120,6 +135,8 @@ def breast_cancer() -> Problem:
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "iris": iris,
+    "wine, raw": wine,
+    "wine, standardised": wine_standardised,
     "breast cancer, raw": breast_cancer,
     "digits, raw": digits,
     "digits, standardised": digits_standardised,
@@ -129,6 +146,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "letter": _keel("letter"),
     "20k x 50, 999 classes": many_classes,
     "bible text, sparse": text,
+    "two classes": two_classes,
     "well conditioned": well_conditioned,
     "50k x 500, 100 classes": hundred_classes,
     "ill conditioned, standardised": ill_standardised,
