@@ -90,7 +90,21 @@ def test_parts_are_the_table(folder):
     assert rows == [row for block in table.blocks() for row in block.batch.to_pylist()]
 
 
-@pytest.mark.parametrize("form", ["folder", "texts"])
+@pytest.fixture(scope="module")
+def tales(tmp_path_factory):
+    """Rows with free text, of which sparse features are made."""
+    path = tmp_path_factory.mktemp("tales") / "tales.parquet"
+    rng = np.random.default_rng(0)
+    words = np.array([f"word{k}" for k in range(900)])
+    story = [" ".join(rng.choice(words, 8)) + (" sea" if k % 3 else " war") for k in range(900)]
+    table = pa.table(
+        {"story": story, "size": rng.normal(size=900), "kind": np.array(["b", "a", "a"])[np.arange(900) % 3]}
+    )
+    parquet.write_table(table, path, row_group_size=150)
+    return path
+
+
+@pytest.mark.parametrize("form", ["folder", "texts", "tales"])
 @pytest.mark.parametrize("options", ["", "--calibrate temperature", "--holdout 0 --map sparsemax", "--l1-ratio 0.5"])
 def test_the_model_is_that_of_one_process(form, options, request, address, here, capsys):
     folder = request.getfixturevalue(form)
