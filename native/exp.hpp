@@ -26,6 +26,7 @@ struct Constants<float> {
     static constexpr int lift = 76;               // power of two on every term
     static constexpr float reach = 86.0f;         // a term under e^-reach 2^-lift is dropped: it would leave the normals
     static constexpr float plain_low = -18.0f, plain_high = 34.0f;  // maxima for which N = 0 keeps all that matters
+    static constexpr float highest = __FLT_MAX__;
     static constexpr float large = 256.0f;        // above, logits that matter are subtracted from the maximum exactly
     static constexpr float tail[] = {0x1.000222p-1f, 0x1.55564p-3f};
 };
@@ -56,6 +57,7 @@ struct Constants<double> {
     static constexpr int lift = 400;
     static constexpr double reach = 707.0;
     static constexpr double plain_low = -220.0, plain_high = 400.0;
+    static constexpr double highest = __DBL_MAX__;
     static constexpr double large = 2048.0;
     static constexpr double tail[] = {0x1.000000000000bp-1,  0x1.555555555550fp-3,  0x1.55555555502a0p-5,
                                       0x1.1111111122b4ap-7,  0x1.6c16c1852c01cp-10, 0x1.a01a014498ae6p-13,

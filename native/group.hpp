@@ -1,9 +1,8 @@
-// Rows in groups of one a lane, in the frame N = 0.
+// Rows one after another in the frame N = 0, their ends (divide, log) in groups of one a lane.
 //
 // Nearly every real row has its maximum in Constants::plain_low..plain_high, and there the frame N = 0 is exact: no pass
-// for the maximum is needed. The few other rows (huge, tiny, infinite, NaN) are told apart afterwards and done one by
-// one from their maximum. A power of two is all that differs, so the bits do not depend on which way a row went. What is
-// done once a row (divide, log) is done for all lanes of a group at once.
+// for the maximum is needed. The few other rows (huge, tiny, infinite, NaN) are set apart afterwards and done one by one
+// from their maximum.
 #pragma once
 
 #include <cstdint>
@@ -37,18 +36,15 @@ struct Group {
     // Sum `rows` rows of n entries; `terms` is where their terms are kept, or the lines to be fetched for later.
     enum class Use { none, keep, fetch };
     template <Use use>
-    void take(const T* x, std::ptrdiff_t stride, int rows, std::int64_t n, bool with_care, T* terms,
-              std::ptrdiff_t terms_stride) {
-        constexpr bool keep = use == Use::keep, fetch = use == Use::fetch;
-        constexpr Pass fast{false, keep, true, fetch}, slow{true, keep, true, fetch};
+    void take(const T* x, std::ptrdiff_t stride, int rows, std::int64_t n, T* terms, std::ptrdiff_t terms_stride) {
+        constexpr Pass pass{false, use == Use::keep, true, use == Use::fetch};
         count = rows;
         V row_tops[lanes];
         for (int r = 0; r < lanes; ++r) row_tops[r] = broadcast<V>(static_cast<T>(-infinity));
         for (int r = 0; r < rows; ++r) {
             T* to = use == Use::none ? nullptr : terms + r * terms_stride;
-            totals[r] = with_care ? sum_terms<slow, V>(x + r * stride, n, view, row_tops[r], to)
-                                  : sum_terms<fast, V>(x + r * stride, n, view, row_tops[r], to);
-            careful[r] = with_care;
+            totals[r] = sum_terms<pass, V>(x + r * stride, n, view, row_tops[r], to);
+            careful[r] = false;
         }
         const V largest = largest_lanes(row_tops);
         V lost;
@@ -63,7 +59,7 @@ struct Group {
     bool care_if_ruled(int r, const T* x, std::int64_t n) {
         if (static_cast<double>(top_terms[r]) < totals[r].high * ruling_share) return false;
         V top = broadcast<V>(0);
-        if (!careful[r]) totals[r] = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
+        totals[r] = sum_terms<careful_sum, V>(x, n, view, top, nullptr);
         return careful[r] = true;
     }
 
@@ -79,6 +75,19 @@ struct Group {
         }
         for (int r = 0; r < count; r += F64::lanes) store(log_sum + r, log1p(div(load(rest + r), load(exact_top + r))));
     }
+
+    // What the rounding of its logarithm took from every log-sum.
+    void newton_steps(double* step) const {
+        alignas(64) double value[16] = {}, high[16] = {}, low[16] = {};
+        for (int r = 0; r < count; ++r) {
+            if (single[r]) continue;
+            value[r] = static_cast<double>(tops[r]) + log_sum[r];
+            high[r] = totals[r].high;
+            low[r] = totals[r].low;
+        }
+        for (int r = 0; r < count; r += F64::lanes)
+            store(step + r, newton_step<V>(load(value + r), {load(high + r), load(low + r)}));
+    }
 };
 
 // The number of rows to a group, so that their terms fit the scratch.
@@ -86,6 +95,16 @@ template <class V>
 inline std::int64_t group_size(std::int64_t scratch_size, std::int64_t padded) {
     const std::int64_t fitting = scratch_size / padded;
     return fitting > V::lanes ? V::lanes : fitting < 1 ? 1 : fitting;
+}
+
+// Do `rows` rows a group at a time, and alone those that the group sets apart.
+template <class G, class Alone, class Give>
+inline void in_groups(G& group, std::int64_t rows, std::int64_t size, const Alone& alone, const Give& give) {
+    for (std::int64_t first = 0; first < rows; first += size) {
+        give(first, static_cast<int>(rows - first < size ? rows - first : size));
+        for (int r = 0; r < group.count; ++r)
+            if (group.single[r]) alone(first + r, r);
+    }
 }
 
 }  // namespace

@@ -24,6 +24,8 @@
 #include "passes.hpp"
 #include "precise.hpp"
 #include "group.hpp"
+#include "short.hpp"
+#include "single.hpp"
 #include "rows.hpp"
 #include "losses.hpp"
 #include "tiles.hpp"

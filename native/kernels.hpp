@@ -8,8 +8,12 @@ namespace softmaxes {
 enum class Operation : int { softmax = 0, log_softmax = 1, logsumexp = 2 };
 enum class Empty : int { nan = 0, zero = 1, uniform = 2, raise = 3 };
 
-// Rows of numbers in, rows (or one number a row) out. Strides in entries; entries of a row are adjacent.
-// x and out may be the same memory. beta = beta_high + beta_low is positive and finite.
+// Rows up to this length are done a row to a lane, and need not have their entries together.
+constexpr std::int64_t short_row = 64;
+
+// Rows of numbers in, rows (or one number a row) out. Strides from row to row and steps from entry to entry count
+// entries; a step other than 1 is for short rows with a stride of 1. x and out may be the same memory.
+// beta = beta_high + beta_low is positive and finite.
 template <class T>
 struct Rows {
     const T* x;
@@ -20,8 +24,9 @@ struct Rows {
     double beta_high, beta_low;
     Operation operation;
     Empty empty;
-    T* scratch;   // scratch_size entries, 64-byte aligned
+    T* scratch;  // scratch_size entries, 64-byte aligned
     std::int64_t scratch_size;
+    std::ptrdiff_t x_step = 1, out_step = 1;
 };
 
 // Cross-entropy with integer targets: losses in float64, gradient rows scaled (null for none, may be x).

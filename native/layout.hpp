@@ -134,20 +134,23 @@ template <class T>
 std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
     Without without;
     const std::int64_t size = row_scratch<T>(plan.columns);
-    if (plan.x_step == 1 && (plan.out_step == 1 || plan.reduced)) {
+    const bool together = plan.x_step == 1 && (plan.out_step == 1 || plan.reduced);
+    if (!together && request.empty != Empty::raise) innermost_closest(plan);
+    const Dimension& last = plan.outer.back();
+    const bool neighbours = last.x_stride == 1 && (last.out_stride == 1 || plan.reduced);
+    if (together || (neighbours && plan.columns <= short_row)) {
         in_parallel(plan.rows(), grain_of(plan.columns, 16), request.threads, [&](std::int64_t begin, std::int64_t end) {
             T* buffer = static_cast<T*>(scratch(static_cast<std::size_t>(size) * sizeof(T)));
             for_runs(plan, begin, end, [&](std::ptrdiff_t x_at, std::ptrdiff_t out_at, std::int64_t count, std::int64_t row) {
                 const Dimension& inner = plan.outer.back();
                 without.add(rows_function<T>()({x + x_at, inner.x_stride, out + out_at, inner.out_stride, count,
                                                 plan.columns, request.beta_high, request.beta_low, request.operation,
-                                                request.empty, buffer, size}),
+                                                request.empty, buffer, size, plan.x_step, plan.out_step}),
                             row);
             });
         });
         return without.answer();
     }
-    if (request.empty != Empty::raise) innermost_closest(plan);
     // Four cache lines side by side where they fit the caches: neighbours come with one request. The odd stride keeps
     // the rows of a tile out of each other's cache sets.
     const std::int64_t width = (plan.columns <= 1024 ? 256 : 64) / sizeof(T);

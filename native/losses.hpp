@@ -26,9 +26,8 @@ inline void finish_loss(const Losses<typename V::scalar>& job, std::int64_t row,
 }
 
 template <class V>
-inline void single_loss(const Losses<typename V::scalar>& job, std::int64_t row) {
+inline void single_loss(const Losses<typename V::scalar>& job, std::int64_t row, const typename V::scalar* x) {
     using T = typename V::scalar;
-    const T* x = job.x + row * job.x_stride;
     const std::int64_t n = job.columns, y = job.target[row];
     T* out = job.gradient ? job.gradient + row * job.gradient_stride : nullptr;
     const double scale = job.row_scale ? job.row_scale[row] : 1.0;
@@ -68,6 +67,47 @@ inline void single_loss(const Losses<typename V::scalar>& job, std::int64_t row)
 }
 
 template <class V>
+inline void short_losses(const Losses<typename V::scalar>& job, ShortRows<V>& rows, std::int64_t first, int count) {
+    using T = typename V::scalar;
+    constexpr int parts = parts_of<V>, half = F64::lanes;
+    const AsIs<V> view{plain_frame<V>()};
+    const T* x = job.x + first * job.x_stride;
+    const std::int64_t* target = job.target + first;
+    rows.take(x, job.x_stride, 1, count, job.columns);
+    rows.template sum<true>(view);
+    rows.set_apart(Constants<T>::plain_high, smallest_plain_sum<V>());
+
+    alignas(64) T targets[V::lanes] = {};
+    alignas(64) double scale[V::lanes], losses[V::lanes];
+    for (int r = 0; r < V::lanes; ++r) scale[r] = job.row_scale && r < count ? job.row_scale[first + r] : 1.0;
+    for (int r = 0; r < count; ++r) targets[r] = x[r * job.x_stride + target[r]];
+    const V y = load(targets);
+    for (int p = 0; p < parts; ++p) store(losses + p * half, add(rows.log_sum(p), sub(part(rows.top, p), part(y, p))));
+    for (int r = 0; r < count; ++r) job.losses[first + r] = losses[r];
+    if (!job.gradient) return;
+
+    // beside the largest entry the sum is known; beside another, which has at most half of it, by a subtraction
+    V lost;
+    const V term = view.term(y, &lost);
+    F64 factor[parts];
+    alignas(64) double beside_top[V::lanes], beside_other[V::lanes], whole[V::lanes];
+    for (int p = 0; p < parts; ++p) {
+        factor[p] = load(scale + p * half);
+        store(beside_top + p * half, rows.rest(p));
+        store(beside_other + p * half,
+              add(sub(rows.total[p].high, part(term, p)), sub(rows.total[p].low, part(lost, p))));
+        store(whole + p * half, rows.whole(p));
+    }
+    T* out = job.gradient + first * job.gradient_stride;
+    const Reciprocal<V> inverse = rows.reciprocal(factor);
+    rows.give(out, job.gradient_stride, 1, [&](int k) { return rows.quotient(k, inverse); });
+    for (int r = 0; r < count; ++r) {
+        const double beside = targets[r] == rows.tops[r] ? beside_top[r] : beside_other[r];
+        out[r * job.gradient_stride + target[r]] = static_cast<T>(-scale[r] * (beside / whole[r]));
+    }
+}
+
+template <class V>
 inline void loss_group(const Losses<typename V::scalar>& job, Group<V>& group, std::int64_t first) {
     using T = typename V::scalar;
     const std::int64_t n = job.columns, padded = (n + V::lanes - 1) / V::lanes * V::lanes;
@@ -78,8 +118,8 @@ inline void loss_group(const Losses<typename V::scalar>& job, Group<V>& group, s
     T* out = job.gradient ? job.gradient + first * job.gradient_stride : nullptr;
     T* terms = in_place ? job.scratch : out;
     const std::ptrdiff_t stride = in_place ? padded : job.gradient_stride;
-    if (out) group.template take<Group<V>::Use::keep>(x, job.x_stride, group.count, n, n <= short_row, terms, stride);
-    else group.template take<Group<V>::Use::none>(x, job.x_stride, group.count, n, n <= short_row, nullptr, 0);
+    if (out) group.template take<Group<V>::Use::keep>(x, job.x_stride, group.count, n, terms, stride);
+    else group.template take<Group<V>::Use::none>(x, job.x_stride, group.count, n, nullptr, 0);
 
     alignas(64) T targets[V::lanes] = {}, target_terms[V::lanes], target_lost[V::lanes];
     for (int r = 0; r < group.count; ++r) targets[r] = x[r * job.x_stride + target[r]];
@@ -109,18 +149,27 @@ inline void loss_group(const Losses<typename V::scalar>& job, Group<V>& group, s
 
 template <class V>
 void losses_kernel(const Losses<typename V::scalar>& job) {
+    using T = typename V::scalar;
     const std::int64_t padded = (job.columns + V::lanes - 1) / V::lanes * V::lanes;
-    if (job.x == job.gradient && padded > job.scratch_size) {
-        for (std::int64_t row = 0; row < job.rows; ++row) single_loss<V>(job, row);
-        return;
-    }
-    Group<V> group;
-    const std::int64_t size = job.gradient ? group_size<V>(job.scratch_size, padded) : V::lanes;
-    for (std::int64_t first = 0; first < job.rows; first += size) {
-        group.count = static_cast<int>(job.rows - first < size ? job.rows - first : size);
-        loss_group<V>(job, group, first);
-        for (int r = 0; r < group.count; ++r)
-            if (group.single[r]) single_loss<V>(job, first + r);
+    const auto alone = [&](std::int64_t row, int = 0) { single_loss<V>(job, row, job.x + row * job.x_stride); };
+    if (job.columns <= short_row) {
+        ShortRows<V> rows;
+        const auto apart = [&](std::int64_t row, int r) {
+            T logits[short_row];
+            rows.logits_of(r, logits);
+            single_loss<V>(job, row, logits);
+        };
+        in_groups(rows, job.rows, V::lanes, apart,
+                  [&](std::int64_t first, int count) { short_losses<V>(job, rows, first, count); });
+    } else if (job.x == job.gradient && padded > job.scratch_size) {
+        for (std::int64_t row = 0; row < job.rows; ++row) alone(row);
+    } else {
+        Group<V> group;
+        in_groups(group, job.rows, job.gradient ? group_size<V>(job.scratch_size, padded) : V::lanes, alone,
+                  [&](std::int64_t first, int count) {
+                      group.count = count;
+                      loss_group<V>(job, group, first);
+                  });
     }
 }
 

@@ -10,16 +10,19 @@ namespace {
 template <class T>
 constexpr T nan_of = static_cast<T>(__builtin_nan(""));
 
-// How a logit x becomes the exponent y (and its rounding error) that exp_term takes. P is a vector or several.
+// How a logit x becomes the exponent y (and its rounding error) that exp_term takes, and the logarithm of its share, l
+// being the part of the log-sum above the maximum. P is a vector or several.
 template <class V>
 struct AsIs {
     Frame<V> frame;
+    V logarithm(V x, V maximum, V l) const { return sub(sub(x, maximum), l); }
     template <class P>
     SOFTMAXES_INLINE P term(const P& x, P* rest = nullptr) const { return exp_term<P>(x, frame, nullptr, rest); }
 };
 template <class V>
 struct Shifted {
     Frame<V> frame;
+    V logarithm(V x, V maximum, V l) const { return sub(sub(x, maximum), l); }
     template <class P>
     SOFTMAXES_INLINE P term(const P& x, P* rest = nullptr) const { return exp_term<P>(sub(x, frame.shift), frame, nullptr, rest); }
 };
@@ -38,6 +41,11 @@ struct Tempered {
         const P all = fma(d, beta_low, fma(lost, beta_high, product));
         low = zero_below(all, y, frame.threshold);  // beyond it the parts may be NaN, and do not count
         return y;
+    }
+    V logarithm(V x, V, V l) const {
+        V low;
+        const V y = exponent(x, low);
+        return sub(y, sub(l, low));
     }
     template <class P>
     SOFTMAXES_INLINE P term(const P& x, P* rest = nullptr) const {
@@ -108,8 +116,6 @@ inline Total sum_terms(const typename V::scalar* x, std::int64_t n, const View& 
     return total;
 }
 
-// Rows up to this length are summed with care at once: one of their terms is likely to rule.
-constexpr std::int64_t short_row = 64;
 // A term rules its row from this share on.
 constexpr double ruling_share = 0.125;
 
@@ -201,6 +207,22 @@ inline void replace_in_row(T* row, std::int64_t n, T old_value, T new_value) {
 template <class V>
 inline void divide_row(const typename V::scalar* terms, typename V::scalar* out, std::int64_t n, Reciprocal<V> r) {
     map_row<V>(terms, out, n, [&](V e) { return fma(e, r.high, mul(e, r.low)); });
+}
+
+// float32 probabilities divide by a sum taken with care (the promise is 2 ULP), float64 ones by the sum of the terms as
+// they are (the promise is 4): there the rounding of a term is over one unit, and care could lift a quotient above 1.
+template <class V>
+constexpr bool careful_quotients = sizeof(typename V::scalar) == 4;
+
+// In a row whose sum was taken with care, give the largest entries the quotient of their exact term: 1 for a lone one.
+template <class V>
+inline void settle_top(typename V::scalar* out, std::int64_t n, Term term, Total total, Reciprocal<V> inverse) {
+    using T = typename V::scalar;
+    const V e = broadcast<V>(static_cast<T>(term.value));
+    T lanes[V::lanes];
+    store(lanes, fma(e, inverse.high, mul(e, inverse.low)));
+    const double exact = (term.value + term.lost) / (total.high + total.low);
+    replace_in_row(out, n, lanes[0], static_cast<T>(exact));
 }
 
 template <class T>

@@ -1,4 +1,5 @@
-// The log-sum of a row whose result nearly cancels: maximum and log of the sum have opposite signs and one size.
+// The log-sum of a row from its maximum and the log of what is above it, and what is done where the two nearly cancel:
+// down to an eighth the sum is taken with care, and below that in twice the precision.
 //
 // Then m + log s keeps few digits, and rounding every e^x once is already too much. Here terms, sum and logarithm are
 // carried as unevaluated sums of two float64 (about 2^-100). Rows of up to sixteen entries whose result is smaller still
@@ -115,6 +116,41 @@ inline double logsumexp_precise(const T* x, std::int64_t n) {
     const double delta = (first_lane(ratio.high) - 1.0) + first_lane(ratio.low);
     const double value = y + (delta - 0.5 * delta * delta);
     return n <= 16 && value < 0x1p-40 && value > -0x1p-40 ? logsumexp_quad(x, n, value) : value;
+}
+
+// The Newton step s e^-y - 1 of log-sums near y: what the rounding of a logarithm took. The sums carry the lift of V.
+template <class V>
+inline F64 newton_step(F64 y, Double2 sum) {
+    const F64 minus = broadcast<F64>(-1), unlift = broadcast<F64>(__builtin_ldexp(1.0, -Constants<double>::lift));
+    const F64 unlift_sum = broadcast<F64>(__builtin_ldexp(1.0, -Constants<typename V::scalar>::lift));
+    F64 lost;
+    const F64 e = mul(AsIs<F64>{plain_frame<F64>()}.term(mul(y, minus), &lost), unlift);
+    const F64 s = mul(sum.high, unlift_sum);
+    const F64 product = mul(s, e), product_lost = fma(s, e, mul(product, minus));
+    const F64 low = fma(s, mul(lost, unlift), mul(mul(sum.low, unlift_sum), e));
+    return add(sub(product, broadcast<F64>(1)), add(product_lost, low));
+}
+
+// The log-sum `value` of a row with the Newton step of a sum taken with care; below an eighth it needs more than that.
+template <class T>
+inline T settled_logsumexp(const T* x, std::int64_t n, T maximum, double value, double step) {
+    if (n == 1) return maximum;
+    if (value >= 0.125 || value <= -0.125) return static_cast<T>(value + step);
+    // two tiny parts of one sign are carried best as they are
+    const bool tiny = value < 0x1p-40 && value > -0x1p-40;
+    return static_cast<T>(tiny && maximum > static_cast<T>(-0x1p-44) ? value : logsumexp_precise(x, n));
+}
+
+// The log-sum of a row from its maximum and the log of what is above it, and the Newton step of a sum without care.
+template <class V>
+inline typename V::scalar logsumexp_of(const typename V::scalar* x, std::int64_t n, typename V::scalar maximum,
+                                       double log_sum, double step) {
+    const double value = static_cast<double>(maximum) + log_sum;
+    if (value >= 4.0 || value <= -4.0) return n == 1 ? maximum : static_cast<typename V::scalar>(value + step);
+    V top = broadcast<V>(0);
+    const Total total = sum_terms<careful_sum, V>(x, n, AsIs<V>{plain_frame<V>()}, top, nullptr);
+    const Double2 sum{broadcast<F64>(total.high), broadcast<F64>(total.low)};
+    return settled_logsumexp(x, n, maximum, value, first_lane(newton_step<V>(broadcast<F64>(value), sum)));
 }
 
 }  // namespace
