@@ -1,6 +1,5 @@
 """The site without Sphinx: every public name is in the reference, every page is reached, every block runs."""
 
-import doctest
 import importlib
 import inspect
 import json
@@ -94,18 +93,6 @@ GUIDES = ("how_to", "mathematics")
 RUN = [p for p in WRITTEN if p.stem == "tutorial" or (p.parent.name in GUIDES and p.stem != "index")]
 
 
-def steady(text):
-    """Return a command's output without what differs from run to run: times, dates, sizes, the solver's path."""
-    text = re.sub(r"[\d.]+ seconds", "SECONDS", text)
-    text = re.sub(r"[\d,]+ bytes", "BYTES", text)
-    text = re.sub(r"(trained at|version) +\S+", r"\1", text)
-    return re.sub(r"\d+ iterations, proven within \S+ of", "ITERATIONS of", text)
-
-
-def prints(shown, came):
-    return doctest.OutputChecker().check_output(steady(shown), steady(came), doctest.NORMALIZE_WHITESPACE)
-
-
 @pytest.mark.parametrize("page", RUN, ids=lambda p: p.stem)
 def test_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
     """Python and commands, in the order of the page."""
@@ -113,14 +100,14 @@ def test_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
     blocks = pages.FENCED.findall(page.read_text())
     assert all(">>>" in block or "$ " in block for _, block in blocks), f"a block of {page.name} is not run"
     for what, shown, came in pages.run_page(page):
-        assert prints(shown, came), f"{what}\nprints\n{came}"
+        assert pages.prints(shown, came), f"{what}\nprints\n{came}"
 
 
 def test_a_wrong_page_is_caught(tmp_path):
     page = tmp_path / "wrong.md"
     page.write_text("```python\n>>> 1 + 1\n3\n\n```\n\n```console\n$ softmaxes --version\n99\n```\n")
     for _, shown, came in pages.run_page(page):
-        assert not prints(shown, came)
+        assert not pages.prints(shown, came)
 
 
 def test_the_certificate_keeps_its_promises_and_is_complete():

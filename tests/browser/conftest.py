@@ -5,11 +5,13 @@ SOFTMAXES_BROWSER=/usr/bin/chromium pytest tests/browser
 """
 
 import os
+from pathlib import Path
 
 import pytest
 
 BROWSER = os.environ.get("SOFTMAXES_BROWSER")
-collect_ignore_glob = [] if BROWSER else ["test_*.py"]
+SITE = Path(__file__).resolve().parents[2] / "docs" / "_build" / "index.html"
+collect_ignore_glob = ([] if SITE.exists() else ["test_site_pages.py"]) if BROWSER else ["test_*.py"]
 
 # No GPU, no sandbox (containers), and no traffic of the browser's own.
 FLAGS = [
