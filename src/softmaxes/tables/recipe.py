@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -174,19 +174,22 @@ class Recipe:
 
         `progress` is called with the number of rows of each block that is done.
         """
-        blocks = []
-        for X in self.blocks(table, dtype=dtype, keep=keep):
-            blocks.append(X)
-            if progress is not None:
-                progress(X.shape[0])
-        if not blocks:
-            nothing = np.zeros((0, len(self.features)), dtype=dtype)
-            return sparse_matrix([], nothing.shape, dtype) if self.is_sparse else nothing
+        features = self.blocks(table, dtype=dtype, keep=keep)
+        if progress is not None:
+            features = counted(features, progress)
         if self.is_sparse:
             from scipy import sparse
 
+            blocks = [*features, sparse_matrix([], (0, len(self.features)), dtype)]
             return sparse.vstack(blocks, format="csr")
-        return np.concatenate(blocks) if len(blocks) != 1 else blocks[0]
+        if keep is None:
+            return np.concatenate([*features, np.empty((0, len(self.features)), dtype)])
+        X = np.empty((int(keep.sum()), len(self.features)), dtype)
+        start = 0
+        for block in features:
+            X[start : start + len(block)] = block
+            start += len(block)
+        return X
 
     def _entries(self, block: Block) -> Iterator[tuple[Any, Any, NDArray[np.float64]]]:
         start = 0
@@ -225,6 +228,12 @@ class Recipe:
 
     def __str__(self) -> str:
         return json.dumps(self.as_json(), indent=1, ensure_ascii=False)
+
+
+def counted(blocks: Iterable[Any], progress: Callable[[int], None]) -> Iterator[Any]:
+    for X in blocks:
+        yield X
+        progress(X.shape[0])
 
 
 # About how many features of a column are not zero in a row.
