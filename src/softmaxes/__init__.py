@@ -47,6 +47,7 @@ _ROOMS = {
     "SoftmaxClassifier": "classifier",
     "SoftmaxClassifierCV": "selection",
     "load": "persistence",
+    "CalibratedClassifier": "calibration",
     "DirichletCalibration": "calibration",
     "MatrixScaling": "calibration",
     "PriorCorrection": "calibration",

@@ -8,12 +8,14 @@ from typing import Any
 
 from softmaxes.calibration.affine import DirichletCalibration, MatrixScaling, StructuredScaling, VectorScaling
 from softmaxes.calibration.base import Calibration
+from softmaxes.calibration.classifier import CalibratedClassifier
 from softmaxes.calibration.prior import PriorCorrection
 from softmaxes.calibration.stream import TemperatureStream
 from softmaxes.calibration.temperature import TemperatureScaling, TemperatureStatistics
 
 __all__ = [
     "CALIBRATIONS",
+    "CalibratedClassifier",
     "Calibration",
     "DirichletCalibration",
     "MatrixScaling",

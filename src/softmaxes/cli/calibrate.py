@@ -146,7 +146,7 @@ def training_frequencies(model: TableModel, codes: NDArray[np.int64]) -> list[in
     return counts
 
 
-def described(model: TableModel) -> str:
+def described(model: Any) -> str:
     """Return what a model's calibration is, in words."""
     from softmaxes.report import training_of
 

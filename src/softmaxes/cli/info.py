@@ -79,14 +79,16 @@ def show_model(path: Path) -> None:
     from softmaxes.tables import TableModel
 
     model = persistence.load(path)
-    classifier: Any = model.classifier if isinstance(model, TableModel) else model
+    classifier: Any = getattr(model, "classifier", model)
     rows = [
         ("file", f"{path}, {path.stat().st_size:,} bytes"),
         ("classes", f"{len(classifier.classes_)}: {', '.join(map(str, classifier.classes_[:10].tolist()))}"),
         ("features", f"{classifier.n_features_in_:,}"),
     ]
     if isinstance(model, TableModel):
-        rows += [("target", str(model.recipe.target)), ("calibration", described(model))]
+        rows.append(("target", str(model.recipe.target)))
+    rows.append(("calibration", described(model)))
+    if isinstance(model, TableModel):
         rows += [
             (name.replace("_", " "), str(value))
             for name, value in model.facts.items()

@@ -18,11 +18,19 @@ __all__ = ["model_document", "model_from"]
 def model_document(model: Any, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Return what a model is besides arrays, as data for JSON; the arrays are added to `tensors`."""
     from softmaxes import __version__
+    from softmaxes.calibration import CalibratedClassifier
     from softmaxes.classifier import SoftmaxClassifier
     from softmaxes.tables.model import TableModel
 
     if isinstance(model, SoftmaxClassifier):
         return {"softmaxes": __version__, "kind": "classifier", "classifier": classifier_document(model, tensors)}
+    if isinstance(model, CalibratedClassifier) and isinstance(model.classifier, SoftmaxClassifier):
+        return {
+            "softmaxes": __version__,
+            "kind": "calibrated",
+            "classifier": classifier_document(model.classifier, tensors),
+            "calibration": model.calibration_.to_dict(),
+        }
     if isinstance(model, TableModel):
         return {
             "softmaxes": __version__,
@@ -32,6 +40,8 @@ def model_document(model: Any, tensors: dict[str, NDArray[Any]]) -> dict[str, An
             "calibration": None if model.calibration is None else model.calibration.to_dict(),
             "facts": dict(model.facts),
         }
+    if isinstance(model, CalibratedClassifier):
+        raise TypeError(f"a calibrated SoftmaxClassifier can be saved, not a {type(model.classifier).__name__}")
     raise TypeError(f"a SoftmaxClassifier or a TableModel can be saved, not {type(model).__name__}")
 
 
@@ -44,6 +54,10 @@ def model_from(document: Mapping[str, Any], tensors: dict[str, NDArray[Any]]) ->
     classifier = classifier_from(document["classifier"], tensors)
     if kind == "classifier":
         return classifier
+    if kind == "calibrated":
+        from softmaxes.calibration import CalibratedClassifier
+
+        return CalibratedClassifier.of(classifier, calibration_from(document["calibration"], len(classifier.classes_)))
     if kind != "table":
         raise UserError(f"a model of kind {kind!r} is not known")
     recipe = Recipe.from_json(document["recipe"])

@@ -43,7 +43,7 @@ def training_of(
         n_iter=getattr(classifier, "n_iter_", None),
         seconds=seconds,
         trained_at=facts.get("trained_at"),
-        calibration=_calibration(getattr(model, "calibration", None)),
+        calibration=_calibration(getattr(model, "calibration_", getattr(model, "calibration", None))),
         certificate=_certificate(classifier),
         history=tuple(Step(s.passes, s.seconds, s.objective, _finite(s.bound)) for s in history),
         coefficients=_coefficients(classifier, names, standard_errors),
