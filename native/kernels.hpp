@@ -66,7 +66,8 @@ constexpr std::size_t draws_scratch(std::int64_t columns, std::size_t entry) {
 }
 
 // alpha-entmax, alpha = 1 + epsilon > 1: probabilities, thresholds on the scale of epsilon * logits, and with targets the
-// Fenchel-Young losses, the output then being their gradient. Null for what is not asked; out may be x.
+// Fenchel-Young losses, the output then being their gradient; with directions `along` the output is the Jacobian times
+// them. Null for what is not asked; out may be x, but not `along`.
 template <class T>
 struct SparseRows {
     const T* x;
@@ -76,6 +77,8 @@ struct SparseRows {
     double* thresholds;
     const std::int64_t* target;  // with losses
     double* losses;
+    const T* along;
+    std::ptrdiff_t along_stride;
     std::int64_t rows, columns;
     double epsilon;
     T* scratch;  // sparse_scratch(columns) entries, 64-byte aligned

@@ -105,15 +105,17 @@ std::int64_t draws(const Matrix<T>& x, const Bits& uniform, const Classes& chose
     return refused < count ? refused.load() : -1;
 }
 
-// Write alpha-entmax, alpha = 1 + epsilon, of rows; with targets the losses, and their gradient into out.
+// Write alpha-entmax, alpha = 1 + epsilon, of rows; with targets the losses, and their gradient into out; with directions
+// the Jacobian times them into out.
 template <class T>
 void sparse(const Matrix<T>& x, double epsilon, std::optional<MatrixOut<T>> out, std::optional<DoublesOut> thresholds,
-            std::optional<Targets> target, std::optional<DoublesOut> losses, int threads) {
+            std::optional<Targets> target, std::optional<DoublesOut> losses, std::optional<Matrix<T>> along, int threads) {
     const std::int64_t n = static_cast<std::int64_t>(x.shape(1)), count = static_cast<std::int64_t>(x.shape(0));
     if (n == 0) return;
     const softmaxes::SparseRows<T> all{x.data(), x.stride(0), out ? out->data() : nullptr, out ? out->stride(0) : 0,
                                        thresholds ? thresholds->data() : nullptr, target ? target->data() : nullptr,
-                                       losses ? losses->data() : nullptr, count, n, epsilon, nullptr};
+                                       losses ? losses->data() : nullptr, along ? along->data() : nullptr,
+                                       along ? along->stride(0) : 0, count, n, epsilon, nullptr};
     const nb::gil_scoped_release unlocked;
     softmaxes::in_parallel(count, softmaxes::grain_of(n, 1), threads, [&](std::int64_t begin, std::int64_t end) {
         auto job = all;
@@ -122,6 +124,7 @@ void sparse(const Matrix<T>& x, double epsilon, std::optional<MatrixOut<T>> out,
         if (job.thresholds) job.thresholds += begin;
         if (job.target) job.target += begin;
         if (job.losses) job.losses += begin;
+        if (job.along) job.along += begin * job.along_stride;
         job.rows = end - begin;
         job.scratch = static_cast<T*>(
             softmaxes::scratch(static_cast<std::size_t>(softmaxes::sparse_scratch(n)) * sizeof(T)));
@@ -152,8 +155,9 @@ void sparse_product(const Matrix<T>& p, const Matrix<T>& v, double epsilon, cons
 template <class T>
 void define_sparse(nb::module_& m, const char* rows_name, const char* product_name) {
     m.def(rows_name, &sparse<T>, "x"_a.noconvert(), "epsilon"_a, "out"_a.noconvert().none(),
-          "thresholds"_a.noconvert().none(), "target"_a.noconvert().none(), "losses"_a.noconvert().none(), "threads"_a,
-          "Write alpha-entmax of rows, their thresholds, or their losses and gradients.");
+          "thresholds"_a.noconvert().none(), "target"_a.noconvert().none(), "losses"_a.noconvert().none(),
+          "along"_a.noconvert().none(), "threads"_a,
+          "Write alpha-entmax of rows, their thresholds, their losses and gradients, or Jacobian products.");
     m.def(product_name, &sparse_product<T>, "p"_a.noconvert(), "v"_a.noconvert(), "epsilon"_a, "out"_a.noconvert(),
           "threads"_a, "Write the Jacobian of alpha-entmax times v.");
 }

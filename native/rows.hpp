@@ -71,11 +71,13 @@ inline void softmax_group(const Rows<typename V::scalar>& job, Group<V>& group, 
     const std::int64_t n = job.columns, padded = (n + V::lanes - 1) / V::lanes * V::lanes;
     const T* x = job.x + first * job.x_stride;
     T* out = job.out + first * job.out_stride;
-    // Terms wait in the output, whose lines then arrive while there is arithmetic to do; in place they would overwrite
-    // logits that a row done from its maximum still needs, so they wait in the scratch.
-    const bool in_place = job.x == job.out;
-    T* terms = in_place ? job.scratch : out;
-    const std::ptrdiff_t stride = in_place ? padded : job.out_stride;
+    // Terms wait in the output, whose lines then arrive while there is arithmetic to do. In place they would overwrite
+    // logits that a row done from its maximum still needs; and where rows of few vectors start amid a cache line, what
+    // straddles two lines costs more. Then they wait in the scratch.
+    const bool straddling = n <= 2 * short_row && reinterpret_cast<std::uintptr_t>(out) % 64 != 0;
+    const bool aside = job.x == job.out || straddling;
+    T* terms = aside ? job.scratch : out;
+    const std::ptrdiff_t stride = aside ? padded : job.out_stride;
     group.template take<Group<V>::Use::keep>(x, job.x_stride, group.count, n, terms, stride);
     for (int r = 0; r < group.count; ++r) {
         if (group.single[r]) continue;

@@ -47,9 +47,9 @@ inline void narrow_block(const Wide<F64, 4>& a, T* out, std::int64_t left) {
 
 template <class V>
 inline bool any_in_block(const typename V::scalar* x, V bound) {
-    bool any = false;
-    for (int k = 0; k < block; k += V::lanes) any |= any_above(load(x + k), bound);
-    return any;
+    V largest = load(x);
+    for (int k = V::lanes; k < block; k += V::lanes) largest = max(largest, load(x + k));
+    return any_above(largest, bound);
 }
 
 // The entries of a row that may have a probability, padded to whole blocks with -inf.
@@ -438,7 +438,7 @@ inline bool support_row(const SparseRow<typename V::scalar>& row, const typename
     const V h = broadcast<V>(high), l = broadcast<V>(low), zero = broadcast<V>(0);
     const V scale = broadcast<V>(static_cast<T>(Family::epsilon));
     map_row<V>(x, row.out, row.n, [&](V z) { return Family::power(mul(max(sub(sub(z, h), l), zero), scale)); });
-    if (row.loss) row.out[row.label] = static_cast<T>(-others);
+    if (row.loss) row.out[row.label] = static_cast<T>(0 - others);
     return true;
 }
 
@@ -483,52 +483,8 @@ inline bool power_row(const SparseRow<typename V::scalar>& row, const typename V
         }
         narrow_block(p, row.out + i, row.n - i);
     }
-    if (row.loss) row.out[row.label] = static_cast<T>(-others);
+    if (row.loss) row.out[row.label] = static_cast<T>(0 - others);
     return true;
-}
-
-template <class V>
-void rows_kernel(const SparseRows<typename V::scalar>& job) {
-    using T = typename V::scalar;
-    const std::int64_t n = job.columns;
-    // beneath, e stays what a product with it can still be told from 0
-    const double epsilon = job.epsilon > 0x1p-80 ? job.epsilon : 0x1p-80;
-    for (std::int64_t i = 0; i < job.rows; ++i) {
-        const T* x = job.x + i * job.x_stride;
-        const SparseRow<T> row{job.out ? job.out + i * job.out_stride : nullptr,
-                               job.thresholds ? job.thresholds + i : nullptr, job.losses ? job.losses + i : nullptr,
-                               job.losses ? job.target[i] : 0, n};
-        const auto solve = [&](const T* logits) {
-            const Tops<V> tops(logits, n);
-            const T maximum = tops.maximum();
-            if (maximum == static_cast<T>(-infinity) || maximum == static_cast<T>(infinity)) return false;
-            if (epsilon == 1) return support_row<Sparsemax, V>(row, logits, tops, maximum, job.scratch);
-            if (epsilon == 0.5) return support_row<HalfEntmax, V>(row, logits, tops, maximum, job.scratch);
-            return power_row<V>(row, logits, tops, maximum, epsilon, job.scratch);
-        };
-        if (solve(x)) continue;
-        // NaN, no possible class, or +inf, whose limit is a row of equals
-        bool undefined = false, limit = false;
-        for (std::int64_t k = 0; k < n; ++k) {
-            undefined |= x[k] != x[k];
-            limit |= x[k] == static_cast<T>(infinity);
-        }
-        if (limit && !undefined) {
-            T* equals = job.scratch + softmaxes::sparse_scratch(n) / 2;
-            for (std::int64_t k = 0; k < n; ++k) equals[k] = x[k] == static_cast<T>(infinity) ? T{0} : static_cast<T>(-infinity);
-            solve(equals);
-            if (row.threshold) *row.threshold = infinity;
-            if (!row.out) continue;
-            double count = 0;
-            for (std::int64_t k = 0; k < n; ++k) count += equals[k] == T{0};
-            for (std::int64_t k = 0; k < n; ++k) row.out[k] = equals[k] == T{0} ? static_cast<T>(1 / count) : T{0};
-            if (row.loss) row.out[row.label] = equals[row.label] == T{0} ? static_cast<T>(-(count - 1) / count) : T{-1};
-            continue;
-        }
-        if (row.out) fill_row(row.out, n, nan_of<T>);
-        if (row.threshold) *row.threshold = nan_of<double>;
-        if (row.loss) *row.loss = nan_of<double>;
-    }
 }
 
 // ---- derivatives: J v = g (v - sum g v / sum g) with the gain g = p^(1 - e) on the support ----
@@ -547,20 +503,20 @@ inline F64 gain(F64 p, double epsilon) {
 
 // Call f(i, entries left, p, g, v) for the blocks of a row in which there is a gain, and otherwise(i, left).
 template <class V, class Function, class Otherwise>
-inline void for_gains(const SparseProducts<typename V::scalar>& job, const typename V::scalar* p,
-                      const typename V::scalar* v, const Function& f, const Otherwise& otherwise) {
+inline void for_gains(std::int64_t n, double epsilon, const typename V::scalar* p, const typename V::scalar* v,
+                      const Function& f, const Otherwise& otherwise) {
     using T = typename V::scalar;
     const V zero = broadcast<V>(0);
     T p_copy[block], v_copy[block];
-    for (std::int64_t i = 0; i < job.columns; i += block) {
-        const std::int64_t left = job.columns - i;
+    for (std::int64_t i = 0; i < n; i += block) {
+        const std::int64_t left = n - i;
         const T* shares = whole_block(p + i, left, T{0}, p_copy);
         if (!any_in_block<V>(shares, zero)) {
             otherwise(i, left);
             continue;
         }
         const auto wide = widened_block(shares);
-        const auto g = side_by_side<F64, 4>([&](int k) { return gain<T>(wide.v[k], job.epsilon); });
+        const auto g = side_by_side<F64, 4>([&](int k) { return gain<T>(wide.v[k], epsilon); });
         f(i, left, wide, g, widened_block(whole_block(v + i, left, T{0}, v_copy)));
     }
 }
@@ -571,37 +527,94 @@ inline Wide<F64, 4> weighted(const Wide<F64, 4>& p, const Wide<F64, 4>& g, const
     return zero_below(mul(g, d), p, broadcast<F64>(0x1p-1074));
 }
 
+// Write J v of one row from its probabilities; out may be either.
+template <class V>
+inline void product_row(std::int64_t n, double epsilon, const typename V::scalar* p, const typename V::scalar* v,
+                        typename V::scalar* out) {
+    using T = typename V::scalar;
+    if (p[0] != p[0]) return fill_row(out, n, nan_of<T>);
+    Total mean{0, 0};
+    // once more around the first mean: what is subtracted from v is then good to the differences, not to v itself
+    for (int round = 0; round < (sizeof(T) == 4 ? 1 : 2); ++round) {
+        Sum<F64> gains, products;
+        for_gains<V>(
+            n, epsilon, p, v,
+            [&](std::int64_t, std::int64_t, const auto& share, const auto& g, const auto& wide) {
+                gains.add_group(g);
+                products.add_group(weighted(share, g, wide, mean));
+            },
+            [](std::int64_t, std::int64_t) {});
+        const Total all = gains.fold(), sum = products.fold();
+        if (all.high > 0) mean = moved(mean, (sum.high + sum.low) / (all.high + all.low));
+    }
+    for_gains<V>(
+        n, epsilon, p, v,
+        [&](std::int64_t i, std::int64_t left, const auto& share, const auto& g, const auto& wide) {
+            narrow_block(weighted(share, g, wide, mean), out + i, left);
+        },
+        [&](std::int64_t i, std::int64_t left) {
+            if (out != p) fill_row(out + i, left < block ? left : block, T{0});
+        });
+}
+
 template <class V>
 void product_kernel(const SparseProducts<typename V::scalar>& job) {
+    for (std::int64_t i = 0; i < job.rows; ++i)
+        product_row<V>(job.columns, job.epsilon, job.p + i * job.p_stride, job.v + i * job.v_stride,
+                       job.out + i * job.out_stride);
+}
+
+// ---- rows ----
+
+// Do what a row is asked, whatever is in it.
+template <class V>
+inline void any_row(const SparseRow<typename V::scalar>& row, const typename V::scalar* x, double epsilon,
+                    typename V::scalar* scratch) {
     using T = typename V::scalar;
-    for (std::int64_t row = 0; row < job.rows; ++row) {
-        const T *p = job.p + row * job.p_stride, *v = job.v + row * job.v_stride;
-        T* out = job.out + row * job.out_stride;
-        if (p[0] != p[0]) {
-            fill_row(out, job.columns, nan_of<T>);
-            continue;
-        }
-        Total mean{0, 0};
-        // once more around the first mean: what is subtracted from v is then good to the differences, not to v itself
-        for (int round = 0; round < 2; ++round) {
-            Sum<F64> gains, products;
-            for_gains<V>(
-                job, p, v,
-                [&](std::int64_t, std::int64_t, const auto& share, const auto& g, const auto& wide) {
-                    gains.add_group(g);
-                    products.add_group(weighted(share, g, wide, mean));
-                },
-                [](std::int64_t, std::int64_t) {});
-            const Total all = gains.fold(), sum = products.fold();
-            if (all.high > 0) mean = moved(mean, (sum.high + sum.low) / (all.high + all.low));
-            if (sizeof(T) == 4) break;
-        }
-        for_gains<V>(
-            job, p, v,
-            [&](std::int64_t i, std::int64_t left, const auto& share, const auto& g, const auto& wide) {
-                narrow_block(weighted(share, g, wide, mean), out + i, left);
-            },
-            [&](std::int64_t i, std::int64_t left) { fill_row(out + i, left < block ? left : block, T{0}); });
+    const std::int64_t n = row.n;
+    const auto solve = [&](const T* logits) {
+        const Tops<V> tops(logits, n);
+        const T maximum = tops.maximum();
+        if (maximum == static_cast<T>(-infinity) || maximum == static_cast<T>(infinity)) return false;
+        if (epsilon == 1) return support_row<Sparsemax, V>(row, logits, tops, maximum, scratch);
+        if (epsilon == 0.5) return support_row<HalfEntmax, V>(row, logits, tops, maximum, scratch);
+        return power_row<V>(row, logits, tops, maximum, epsilon, scratch);
+    };
+    if (solve(x)) return;
+    // NaN, no possible class, or +inf, whose limit is a row of equals
+    bool undefined = false, limit = false;
+    for (std::int64_t k = 0; k < n; ++k) {
+        undefined |= x[k] != x[k];
+        limit |= x[k] == static_cast<T>(infinity);
+    }
+    if (limit && !undefined) {
+        T* equals = scratch + softmaxes::sparse_scratch(n) / 2;
+        for (std::int64_t k = 0; k < n; ++k) equals[k] = x[k] == static_cast<T>(infinity) ? T{0} : static_cast<T>(-infinity);
+        solve(equals);
+        if (row.threshold) *row.threshold = infinity;
+        if (!row.out) return;
+        double count = 0;
+        for (std::int64_t k = 0; k < n; ++k) count += equals[k] == T{0};
+        for (std::int64_t k = 0; k < n; ++k) row.out[k] = equals[k] == T{0} ? static_cast<T>(1 / count) : T{0};
+        if (row.loss) row.out[row.label] = equals[row.label] == T{0} ? static_cast<T>(-(count - 1) / count) : T{-1};
+        return;
+    }
+    if (row.out) fill_row(row.out, n, nan_of<T>);
+    if (row.threshold) *row.threshold = nan_of<double>;
+    if (row.loss) *row.loss = nan_of<double>;
+}
+
+template <class V>
+void rows_kernel(const SparseRows<typename V::scalar>& job) {
+    using T = typename V::scalar;
+    // beneath, e stays what a product with it can still be told from 0
+    const double epsilon = job.epsilon > 0x1p-80 ? job.epsilon : 0x1p-80;
+    for (std::int64_t i = 0; i < job.rows; ++i) {
+        const SparseRow<T> row{job.out ? job.out + i * job.out_stride : nullptr,
+                               job.thresholds ? job.thresholds + i : nullptr, job.losses ? job.losses + i : nullptr,
+                               job.losses ? job.target[i] : 0, job.columns};
+        any_row<V>(row, job.x + i * job.x_stride, epsilon, job.scratch);
+        if (job.along) product_row<V>(job.columns, job.epsilon, row.out, job.along + i * job.along_stride, row.out);
     }
 }
 
