@@ -70,16 +70,59 @@ def test_logsumexp(data):
     softmaxes.logsumexp(x, data.draw(st.integers(-x.ndim, x.ndim - 1)), threads=data.draw(st.sampled_from([1, 2, 3])))
 
 
+def rows(x):
+    """Return x as rows of float32 or float64, adjacent entries, or None without any."""
+    return np.ascontiguousarray(x.reshape(len(x), -1) if x.ndim > 1 else x[None]) if x.size else None
+
+
+THREADS = st.sampled_from([1, 2, 3])
+
+
 @relaxed
 @given(st.data())
 def test_losses(data):
-    x = data.draw(arrays([np.float32, np.float64]))
-    if x.size == 0:
+    x = rows(data.draw(arrays([np.float32, np.float64])))
+    if x is None:
         return
-    x = np.ascontiguousarray(x.reshape(len(x), -1) if x.ndim > 1 else x[None])
     rng = np.random.default_rng(1)
     target = rng.integers(0, x.shape[1], len(x))
     losses = np.empty(len(x))
     gradient = data.draw(st.sampled_from([None, np.empty_like(x), x]))
     scale = data.draw(st.sampled_from([None, rng.random(len(x))]))
-    native.cross_entropy_rows(x, target, losses, gradient, scale, data.draw(st.sampled_from([1, 2, 3])))
+    native.cross_entropy_rows(x, target, losses, gradient, scale, data.draw(THREADS))
+
+
+@relaxed
+@given(st.data())
+def test_draws(data):
+    x = rows(data.draw(arrays([np.float32, np.float64])))
+    if x is None:
+        return
+    draws = data.draw(st.sampled_from([0, 1, 2, 40]))
+    uniform = np.random.default_rng(1).integers(0, 2**64, (len(x), draws), np.uint64)
+    chosen = np.empty((len(x), draws), np.int64)
+    beta = data.draw(st.sampled_from([0.0, 1e-30, 0.7, 1.0, 1e30, np.inf]))
+    top_k = data.draw(st.sampled_from([1, 2, 7, x.shape[1], 2**40]))
+    top_p = data.draw(st.sampled_from([1e-300, 0.3, 0.999, 1.0]))
+    reach = data.draw(st.sampled_from([-np.inf, -2.0, 0.0]))
+    end = native.draw_rows(x, uniform, chosen, (beta, 0.0), top_k, top_p, reach, data.draw(THREADS))
+    if end < 0:
+        assert ((chosen >= 0) & (chosen < x.shape[1])).all(), "drew a class that does not exist"
+
+
+@relaxed
+@given(st.data())
+def test_sparse_maps(data):
+    x = rows(data.draw(arrays([np.float32, np.float64])))
+    if x is None:
+        return
+    alpha = data.draw(st.sampled_from([1.01, 1.5, 1.7, 2.0, 3.0, 50.0]))
+    threads = data.draw(THREADS)
+    target = np.random.default_rng(1).integers(0, x.shape[1], len(x))
+    native.entmax_losses(
+        x, target, alpha, np.empty(len(x)), data.draw(st.sampled_from([None, np.empty_like(x)])), threads
+    )
+    p = data.draw(st.sampled_from([x, np.empty_like(x)]))
+    native.entmax_rows(x, alpha, p, data.draw(st.sampled_from([None, np.empty(len(x))])), threads)
+    v = np.random.default_rng(2).normal(size=p.shape).astype(p.dtype)
+    native.entmax_product(p, v, alpha, data.draw(st.sampled_from([v, np.empty_like(v)])), threads)
