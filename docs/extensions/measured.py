@@ -203,7 +203,7 @@ def flat(facts: dict, above: str = ""):
     for key, value in facts.items():
         if isinstance(value, dict):
             yield from flat(value, "" if key in ("machine", "versions") else f"{key}, ")
-        else:
+        elif value != "not installed":
             yield f"{above}{key}", value
 
 
