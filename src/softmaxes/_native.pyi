@@ -79,9 +79,10 @@ def sparse_f32(
     thresholds: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")] | None,
     target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None,
     losses: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")] | None,
+    along: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu", writable=False)] | None,
     threads: int,
 ) -> None:
-    """Write alpha-entmax of rows, their thresholds, or their losses and gradients."""
+    """Write alpha-entmax of rows, their thresholds, their losses and gradients, or Jacobian products."""
 
 def sparse_product_f32(
     p: Annotated[NDArray[numpy.float32], dict(shape=(None, None), device="cpu", writable=False)],
@@ -99,9 +100,10 @@ def sparse_f64(
     thresholds: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")] | None,
     target: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu", writable=False)] | None,
     losses: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu")] | None,
+    along: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu", writable=False)] | None,
     threads: int,
 ) -> None:
-    """Write alpha-entmax of rows, their thresholds, or their losses and gradients."""
+    """Write alpha-entmax of rows, their thresholds, their losses and gradients, or Jacobian products."""
 
 def sparse_product_f64(
     p: Annotated[NDArray[numpy.float64], dict(shape=(None, None), device="cpu", writable=False)],

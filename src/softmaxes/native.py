@@ -148,7 +148,7 @@ def entmax_rows(
     float64. A row with NaN, or without a possible class, gives NaN; one with +inf its limit, with tau = inf.
     """
     kernel = _native.sparse_f32 if logits.dtype == np.float32 else _native.sparse_f64
-    kernel(logits, alpha - 1, out, tau_out, None, None, threads_for(threads))
+    kernel(logits, alpha - 1, out, tau_out, None, None, None, threads_for(threads))
 
 
 def entmax_losses(
@@ -165,7 +165,17 @@ def entmax_losses(
     float64. gradient_out: like logits, or logits itself. Rows without an answer give NaN as in `entmax_rows`.
     """
     kernel = _native.sparse_f32 if logits.dtype == np.float32 else _native.sparse_f64
-    kernel(logits, alpha - 1, gradient_out, None, target, losses_out, threads_for(threads))
+    kernel(logits, alpha - 1, gradient_out, None, target, losses_out, None, threads_for(threads))
+
+
+def entmax_vjp(logits: Array, v: Array, alpha: float, out: Array, threads: int | None = None) -> None:
+    """Write J v for every row, J the symmetric Jacobian of alpha-entmax, alpha > 1, at these logits.
+
+    What `entmax_rows` and then `entmax_product` give, while a row is at hand. All (n, K) of one float type; out may be
+    the logits.
+    """
+    kernel = _native.sparse_f32 if logits.dtype == np.float32 else _native.sparse_f64
+    kernel(logits, alpha - 1, out, None, None, None, v, threads_for(threads))
 
 
 def entmax_product(probabilities: Array, v: Array, alpha: float, out: Array, threads: int | None = None) -> None:

@@ -71,7 +71,7 @@ def definition(member):
     """Return the map as a function from a list of mpf to a list of mpf, or None."""
     match member:
         case maps.Softmax():
-            return _softmax(1 / mpf(member.temperature))
+            return _softmax(1 / mpf(member.temperature) if member.base is None else log(mpf(member.base)))
         case maps.Linear():
             return _normalised(lambda x: x)
         case maps.MinShift():
@@ -100,6 +100,8 @@ def regulariser(member):
         return None
     if alpha is None:
         return lambda q: mpf(0)
+    if alpha == 1:
+        return lambda q: sum(x * log(x) for x in q if x > 0)
     alpha = mpf(alpha)
     return lambda q: sum(x**alpha - x for x in q if x > 0) / (alpha * (alpha - 1))
 

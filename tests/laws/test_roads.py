@@ -9,7 +9,7 @@ import pytest
 
 import softmaxes as sm
 from softmaxes import maps
-from softmaxes.maps import tsallis
+from softmaxes.maps import threshold
 from softmaxes.maps.normalised import NormalisedScores
 from softmaxes.maps.regularised import RegularisedArgmax
 
@@ -138,26 +138,34 @@ def test_the_search_ends_on_the_simplex_and_satisfies_its_condition(name, alpha)
         middle = np.median(tau)
         assert np.ptp(tau) <= 1e-12 * max(1.0, np.abs(row[on]).max()) and np.all(y[~on] <= middle + 1e-12)
     generic = np.asarray(sm.Entmax(alpha)(array_api_strict.asarray(z)))
-    # (beyond alpha = 2 the generic text rounds the distance to the threshold, which the kernels keep)
-    assert np.allclose(generic, p, rtol=1e-4 if alpha > 2 else 1e-12, atol=1e-14)
+    assert np.allclose(generic, p, rtol=1e-10 if alpha > 2 else 1e-12, atol=1e-14)
+
+
+def test_the_limits_of_alpha_beyond_two_in_other_words():
+    """Equals, a small share and long rows, where 1 + e (z - c) would round the probabilities away."""
+    for alpha in (2.5, 4.0, 9.0, 32.0):
+        equals = threshold.probabilities(np.zeros((1, 1000), np.float32), alpha - 1, np)
+        assert np.allclose(equals, 1e-3, rtol=1e-5), alpha
+        p = threshold.probabilities(np.array([[0.3, 0.1, 0.2], [0.0, -1e-3, -0.9]]), alpha - 1, np)
+        assert np.allclose(p, sm.Entmax(alpha)([[0.3, 0.1, 0.2], [0.0, -1e-3, -0.9]]), rtol=1e-12, atol=0), alpha
 
 
 def test_the_search_takes_few_steps(monkeypatch):
-    """Newton on a norm of p: two searches (among a few entries, among the candidates) of at most 12 steps each."""
+    """Newton on a norm of p, in Array API words: at most 12 steps, and bisection never takes over."""
     passes = []
-    real = tsallis._step
+    real = threshold._step
 
     def counted(*args):
         passes[-1] += 1
         return real(*args)
 
-    monkeypatch.setattr(tsallis, "_step", counted)
+    monkeypatch.setattr(threshold, "_step", counted)
     rng = np.random.default_rng(8)
     for alpha in (1.05, 1.25, 1.5, 1.75, 2.0):
         for scale in (0.01, 0.1, 1.0, 3.0, 30.0):
             passes.append(0)
-            sm.Entmax(alpha)(rng.normal(size=(20, 1000)) * scale)
-    assert max(passes) <= 24, passes
+            threshold.probabilities(rng.normal(size=(20, 1000)) * scale, alpha - 1, np)
+    assert min(passes) >= 2 and max(passes) <= 12, passes
 
 
 def test_by_name():
@@ -179,7 +187,8 @@ def test_by_name():
         (lambda: sm.Taylor(11), "order"),
         (lambda: sm.Spherical(-1.0), "epsilon"),
         (lambda: sm.Entmax(0.5), "alpha"),
-        (lambda: sm.Entmax(np.inf), "alpha"),
+        (lambda: sm.Entmax(33.0), "the limit for large alpha is hardmax"),
+        (lambda: sm.Generalized.numeric(lambda z: z)([1.0, -1.0]), "phi is -1 at a logit"),
         (lambda: sm.Linear()([-2.0, 0.0, 1.0]), "a score is -2"),
         (lambda: sm.Linear()([0.0, 0.0]), "all 0"),
         (lambda: sm.Taylor(3)([0.0, -1.6]), "above -1.59607"),
@@ -189,6 +198,17 @@ def test_by_name():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", [lambda: sm.Entmax("a"), lambda: sm.Taylor("a"), lambda: sm.Spherical("a")])
+def test_no_number_is_refused_by_name(make):
+    with pytest.raises(TypeError, match="='a'; one real number is needed"):
+        make()
+
+
+def test_what_is_no_function_is_no_phi():
+    with pytest.raises(TypeError, match="slope=2; a function of an array is needed"):
+        sm.Generalized(np.exp, 2, 3)
 
 
 def test_a_users_own_function_becomes_a_member():

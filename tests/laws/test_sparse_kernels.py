@@ -296,6 +296,24 @@ def test_derivatives_are_zero_off_the_support_whatever_v_is(alpha):
     assert np.isnan(result[1]).all()
 
 
+@pytest.mark.parametrize("alpha", [2.0, 1.5, 1.25, 3.0])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_at_logits_are_those_at_their_probabilities(alpha, dtype):
+    rng = np.random.default_rng(5)
+    for n in (1, 5, 40, 1031):
+        x, v = (rng.standard_normal((9, n)).astype(dtype) for _ in range(2))
+        x[3, 0], x[4, ::2], x[5], x[6, -1] = np.nan, -np.inf, -np.inf, np.inf
+        p, _ = Kernels().rows(x, alpha)
+        expected, got = Kernels().product(p, v, alpha), np.empty_like(x)
+        native.entmax_vjp(x, v, alpha, got)
+        assert np.array_equal(got, expected, equal_nan=True)
+        native.entmax_vjp(x, v, alpha, x)
+        assert np.array_equal(x, expected, equal_nan=True)
+        again = p.copy()
+        native.entmax_product(again, v, alpha, again)
+        assert np.array_equal(again, expected, equal_nan=True)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     arrays(np.float64, array_shapes(min_dims=2, max_dims=3, max_side=40), elements=st.floats(-4, 4, width=32)),

@@ -28,6 +28,7 @@ __all__ = [
     "Member",
     "Properties",
     "at_index",
+    "checked_number",
     "excess",
     "is_traced",
     "refuse_no_distribution",
@@ -205,7 +206,10 @@ class Member(ABC):
         xp, rows = ready.xp, ready.values
         if rows.ndim == 0:
             raise ValueError("logits are a single number; a row of them is needed: shape (..., K)")
-        arguments = [rows, *(xp.astype(as_floating(_beside(o, rows, xp)).values, rows.dtype) for o in others)]
+        arguments = [
+            rows,
+            *(xp.astype(as_floating(_beside(o, rows, xp)).values, rows.dtype, copy=False) for o in others),
+        ]
         if target is not None:
             target = _checked_target(target, rows, xp)
             if xp is np and target.dtype.kind in "iu" and compute in (self._loss, self._loss_and_gradient):
@@ -246,6 +250,14 @@ def surely(condition: Array) -> bool:
     return not is_traced(condition) and bool(condition)
 
 
+def checked_number(value: object, name: str) -> float:
+    """Return a parameter as a float, or raise TypeError by its name for anything but one real number."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}={value!r}; one real number is needed") from None
+
+
 def _checked_target(y: Array, rows: Array, xp: ModuleType) -> Array:
     """Return labels or distributions beside the rows, or raise ValueError that shows what is wrong with them."""
     y = _beside(y, rows, xp)
@@ -275,7 +287,8 @@ def refuse_no_distribution(q: Array, name: str, xp: ModuleType, precision: float
     if q.shape[-1] and surely(xp.any(wrong)):
         where = tuple(int(i[0]) for i in xp.nonzero(wrong)) if wrong.ndim else ()
         raise ValueError(
-            f"{name} row {list(where)} adds up to {float(total[where])}; a distribution adds up to 1: "
+            f"{name}{f' row {list(where)}' if where else ''} adds up to {float(total[where])}; "
+            "a distribution adds up to 1: "
             "divide each row by its sum, or pass scores through softmax first"
         )
 
@@ -283,7 +296,7 @@ def refuse_no_distribution(q: Array, name: str, xp: ModuleType, precision: float
 def _distributions(y: Array, rows: Array, xp: ModuleType) -> Array:
     """Return a checked target as distributions (..., K) in the dtype of the rows: labels become e_y."""
     if not xp.isdtype(y.dtype, ("integral", "bool")):
-        return xp.astype(y, rows.dtype)
+        return xp.astype(y, rows.dtype, copy=False)
     return xp.astype(generic.positions(rows, xp) == xp.astype(y, rows.dtype)[..., None], rows.dtype)
 
 

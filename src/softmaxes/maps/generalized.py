@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from softmaxes import generic
 from softmaxes.arrays import Array, namespace
-from softmaxes.maps.base import Properties
+from softmaxes.maps.base import Properties, surely
 from softmaxes.maps.normalised import NormalisedScores, Scores, scores_of_logarithms
 from softmaxes.maps.sigmoid import log_sigmoid_of, softplus_of
 
@@ -62,6 +62,14 @@ class Generalized(NormalisedScores):
         repr=False,
     )
 
+    def __post_init__(self) -> None:
+        for name in ("log_phi", "slope", "curvature"):
+            if not callable(getattr(self, name)):
+                raise TypeError(
+                    f"{name}={getattr(self, name)!r}; a function of an array is needed "
+                    "(Generalized.numeric takes phi alone)"
+                )
+
     def __repr__(self) -> str:
         if self.title in _WORKED:
             return f"Generalized.{self.title}()"
@@ -81,7 +89,8 @@ class Generalized(NormalisedScores):
     def numeric(cls, phi: Function, title: str = "phi", step: float = 1e-4) -> Generalized:
         """Return the map of a plain positive function, whose slopes are central differences: for looking only.
 
-        The slopes have about 7 digits in float64; for work give log phi and its slopes.
+        The slopes have about 7 digits in float64; for work give log phi and its slopes. The map raises ValueError for
+        logits at which phi is not positive.
 
         Examples
         --------
@@ -91,7 +100,10 @@ class Generalized(NormalisedScores):
         """
 
         def log_phi(z: Any) -> Any:
-            return namespace(z).log(phi(z))
+            xp, values = namespace(z), phi(z)
+            if surely(xp.any(values < 0)):
+                raise ValueError(f"{title} is {float(xp.min(values)):g} at a logit; a positive function is needed")
+            return xp.log(values)
 
         def slope(z: Any) -> Any:
             return (phi(z + step) - phi(z - step)) / (2 * step) / phi(z)

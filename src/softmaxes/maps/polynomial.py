@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import ClassVar
 
 from softmaxes.arrays import Array
-from softmaxes.maps.base import Properties, surely
+from softmaxes.maps.base import Properties, checked_number, surely
 from softmaxes.maps.normalised import NormalisedScores, Scores, scores_of_values
 
 __all__ = ["Taylor"]
@@ -44,7 +44,8 @@ class Taylor(NormalisedScores):
     order: int = 2
 
     def __post_init__(self) -> None:
-        if not 1 <= self.order <= 10 or self.order != int(self.order):
+        order = checked_number(self.order, "order")
+        if not 1 <= order <= 10 or order != int(order):
             raise ValueError(f"order={self.order!r}; needed is a whole number from 1 to 10")
 
     def properties(self) -> Properties:

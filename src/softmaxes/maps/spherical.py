@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import ClassVar
 
 from softmaxes.arrays import Array
-from softmaxes.maps.base import Properties
+from softmaxes.maps.base import Properties, checked_number
 from softmaxes.maps.normalised import NormalisedScores, Scores, scores_of_values
 
 __all__ = ["Spherical"]
@@ -34,7 +34,7 @@ class Spherical(NormalisedScores):
     epsilon: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < inf:
+        if not 0 <= checked_number(self.epsilon, "epsilon") < inf:
             raise ValueError(f"epsilon={self.epsilon!r}; needed is a finite number >= 0")
 
     def properties(self) -> Properties:

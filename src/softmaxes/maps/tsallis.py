@@ -1,15 +1,6 @@
 """Sparsemax and alpha-entmax: argmax <p, z> + H_alpha(p) with Tsallis' entropy, exact zeros included.
 
-H_alpha(p) = sum (p - p^alpha) / (alpha (alpha - 1)). With d = z - max z and e = alpha - 1,
-
-    p_i = [1 + e (d_i - c)]_+^(1/e),    c >= 0 the root of sum p = 1
-
-which is exp(d_i - c) with c = log sum exp d as e -> 0. With S = sum p, Newton's method on S^e (a norm: convex, and
-linear where few entries change) is
-
-    c += S (1 - S^-e) / (e sum p^(1-e))
-
-At e = 1 (sparsemax) this is Michelot's algorithm, which ends exactly; at e -> 0 one step gives the logarithm.
+H_alpha(p) = sum (p - p^alpha) / (alpha (alpha - 1)); the search for p is that of the kernels, or of `threshold.py`.
 
 Sources: Martins & Astudillo 2016; Peters, Niculae & Martins 2019; Correia, Niculae & Martins 2019.
 """
@@ -18,20 +9,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from math import inf
 from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
 
-from softmaxes import bridges, exponential, generic, native
+from softmaxes import exponential, generic, native
 from softmaxes.arrays import Array, is_plain
-from softmaxes.maps.base import Properties
+from softmaxes.maps.base import Properties, checked_number
 from softmaxes.maps.regularised import RegularisedArgmax, divergence
+from softmaxes.maps.threshold import probabilities
 
 __all__ = ["Entmax", "Sparsemax"]
 
-_MOST_STEPS = 100  # bisection alone needs about 60; Newton about 6
+_MOST_ALPHA = 32.0  # beyond, p^(alpha - 1) has no place in float64 for rows of 10^7 equals
 
 
 class _Tsallis(RegularisedArgmax):
@@ -66,9 +57,9 @@ class _Tsallis(RegularisedArgmax):
     def _vjp(self, z: Array, u: Array, xp: ModuleType) -> Array:
         if self._epsilon == 0 or not (native.takes(z) and native.takes(u)):
             return super()._vjp(z, u, xp)
-        p = self._solve(z, xp)
-        native.entmax_product(_rows(p), _rows(u), 1 + self._epsilon, _rows(p))
-        return p
+        result = native.empty_like(_rows(z))
+        native.entmax_vjp(_rows(z), _rows(u), 1 + self._epsilon, result)
+        return result.reshape(z.shape)
 
     def _jvp(self, z: Array, v: Array, xp: ModuleType) -> Array:
         return self._vjp(z, v, xp)  # J is symmetric
@@ -127,8 +118,8 @@ class Sparsemax(_Tsallis):
 class Entmax(_Tsallis):
     """alpha-entmax (Peters, Niculae & Martins 2019): between softmax (alpha = 1) and sparsemax (alpha = 2), and beyond.
 
-    p_i = [(alpha - 1) z_i - tau]_+^(1 / (alpha - 1)). Entries more than 1 / (alpha - 1) below the maximum are
-    exactly 0; its loss for a label is zero as soon as that logit leads by as much.
+    p_i = [(alpha - 1) z_i - tau]_+^(1 / (alpha - 1)), 1 <= alpha <= 32. Entries more than 1 / (alpha - 1) below the
+    maximum are exactly 0; its loss for a label is zero as soon as that logit leads by as much.
 
     Examples
     --------
@@ -144,8 +135,12 @@ class Entmax(_Tsallis):
     alpha: float = 1.5
 
     def __post_init__(self) -> None:
-        if not 1 <= self.alpha < inf:
-            raise ValueError(f"alpha={self.alpha!r}; needed is a finite alpha >= 1 (1 is softmax, 2 sparsemax)")
+        alpha = checked_number(self.alpha, "alpha")
+        if not 1 <= alpha <= _MOST_ALPHA:
+            raise ValueError(
+                f"alpha={self.alpha!r}; needed is a number from 1 (softmax) over 2 (sparsemax) to {_MOST_ALPHA:g}; "
+                "the limit for large alpha is hardmax"
+            )
 
     @property
     def _epsilon(self) -> float:
@@ -179,59 +174,3 @@ class Entmax(_Tsallis):
 
 def _rows(z: Array) -> Array:
     return np.ascontiguousarray(z).reshape(-1, z.shape[-1])
-
-
-def probabilities(z: Array, epsilon: float, xp: ModuleType) -> Array:
-    """Return the rows of alpha-entmax, alpha = 1 + epsilon > 1, in Array API words."""
-    z = generic.limit_of_infinities(z, xp)
-    d = z - xp.max(z, axis=-1, keepdims=True)
-    p, _ = _powers(d - _threshold(d, epsilon, xp), epsilon, xp)
-    return p if epsilon == 1 else p / xp.sum(p, axis=-1, keepdims=True)
-
-
-def _threshold(d: Array, epsilon: float, xp: ModuleType) -> Array:
-    """Return c, (..., 1), for rows whose maximum is 0."""
-    low, high = xp.zeros_like(d[..., :1]), xp.full_like(d[..., :1], (1 - d.shape[-1] ** -epsilon) / epsilon)
-
-    def step(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
-        p, slope = _powers(d - state[0], epsilon, xp)
-        total, slopes = xp.sum(p, axis=-1, keepdims=True), xp.sum(slope, axis=-1, keepdims=True)
-        state = _step(state, total, slopes, epsilon, xp)
-        return state, xp.all(state[3])
-
-    c: Array = bridges.iterate(step, (low, low, high, low < 0), _MOST_STEPS, d)[0]
-    return c
-
-
-def _powers(x: Array, epsilon: float, xp: ModuleType) -> tuple[Array, Array]:
-    """Return p = [1 + e x]_+^(1/e) and p^(1 - e), both 0 off the support."""
-    inside = 1 + epsilon * x
-    kept = ~(inside <= 0)
-    nothing = xp.zeros_like(inside)
-    if epsilon == 1:
-        return xp.where(kept, inside, nothing), xp.where(kept, xp.ones_like(inside), nothing)
-    if epsilon == 0.5:
-        root = xp.where(kept, inside, nothing)
-        return root * root, root
-    root = xp.where(kept, inside, xp.ones_like(inside))
-    p = xp.exp(xp.log1p(xp.where(kept, epsilon * x, nothing)) / epsilon)
-    return xp.where(kept, p, nothing), xp.where(kept, p / root, nothing)
-
-
-def _step(state: tuple[Array, ...], total: Array, slopes: Array, epsilon: float, xp: ModuleType) -> tuple[Array, ...]:
-    """Return the next (c, low, high, settled).
-
-    c takes Newton's step, or goes to the middle of the bracket where that step leaves it. A row is settled when the
-    step stays where it is or leads back to an end of the bracket; then it rests, so that no row depends on others.
-    """
-    c, low, high, settled = state
-    low = xp.where(total >= 1, c, low)
-    high = xp.where(total <= 1, c, high)
-    if epsilon == 1:
-        rise = (total - 1) / slopes
-    else:
-        rise = -total * xp.expm1(-epsilon * xp.log(total)) / (epsilon * slopes)
-    new = c + rise
-    outside = (new < low) | (new > high)
-    new = xp.where(settled, c, xp.where(outside, 0.5 * (low + high), new))
-    return new, low, high, settled | (new == c) | (new == low) | (new == high) | xp.isnan(new)
