@@ -175,6 +175,14 @@ def test_relaxed_draws_keep_type_and_refuse_nonsense():
         sm.gumbel_softmax([-np.inf], rng, temperature=1.0)
 
 
+def test_a_seed_is_no_generator():
+    for draw in (sm.sample, sm.sampling.gumbel_max, lambda z, rng: sm.gumbel_softmax(z, rng, temperature=1.0)):
+        with pytest.raises(TypeError, match=r"rng is 0; pass a generator, numpy.random.default_rng\(seed\)"):
+            draw([0.0, 1.0], 0)
+    with pytest.raises(ValueError, match="size=-1"):
+        sm.sample([0.0, 1.0], np.random.default_rng(0), size=-1)
+
+
 def test_density_integrates_to_one_and_is_a_change_of_variables():
     """K = 2: quadrature of our density; K = 3: the scale of three Gumbels integrated out, by mpmath."""
     for tau in (0.4, 1.0, 2.5):

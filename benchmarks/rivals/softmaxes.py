@@ -13,11 +13,11 @@ def prepare(task, logits, target):
     if task.operation == "cross_entropy_and_gradient":
         call = partial(softmaxes.cross_entropy_and_gradient, logits, target)
         return partial(call, gradient_out=np.zeros_like(logits)) if task.output == "warm" else call
-    name, _, what = task.operation.partition("_")
-    if name in ("sparsemax", "entmax"):
+    if task.operation.startswith(("sparsemax", "entmax")):
         member = softmaxes.Entmax(task.alpha)
+        what = task.operation.partition("_")[2]
         if not what:
-            return partial(getattr(softmaxes, name), logits, axis=task.axis)
+            return partial(softmaxes.entmax, logits, task.alpha, axis=task.axis)
         return (
             partial(member.vjp, logits, logits) if what == "vjp" else partial(member.loss_and_gradient, logits, target)
         )

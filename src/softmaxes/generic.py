@@ -68,8 +68,11 @@ def frame(z: Array, beta: float, xp: ModuleType) -> Frame:
     top = xp.max(z, axis=-1, keepdims=True)
     top = xp.where(top == -xp.inf, xp.zeros_like(top), top)
     difference = z - top
-    back = difference - z
-    correction = (z - (difference - back)) - (top + back)
+    # Infinities have no correction, and a lazy library computes it where no one listens to warnings.
+    finite = xp.where(xp.isinf(z), top, z)
+    rounded = finite - top
+    back = rounded - finite
+    correction = (finite - (rounded - back)) - (top + back)
     correction = xp.where(xp.isfinite(correction), correction, xp.zeros_like(correction))
     if beta != 1.0:
         difference, correction = difference * beta, correction * beta
@@ -132,7 +135,7 @@ def weighted_logsumexp(z: Array, weights: Array, xp: ModuleType) -> tuple[Array,
 def entropy(z: Array, beta: float, xp: ModuleType) -> Array:
     """Return log(1 + r) - sum d e / (1 + r), shape (...): both parts are >= 0, so nothing cancels."""
     f = frame(z, beta, xp)
-    weighted = xp.where(f.terms > 0, f.difference * f.terms, f.terms * 0)
+    weighted = xp.where(f.terms > 0, f.difference, xp.zeros_like(f.terms)) * f.terms
     return (xp.log1p(f.others) - xp.sum(weighted, axis=-1, keepdims=True) / (1 + f.others))[..., 0]
 
 
@@ -157,7 +160,8 @@ def kl_divergence(a: Array, b: Array, beta: float, xp: ModuleType) -> Array:
     both = (p > 0) & (q > 0)
     log_p = fa.difference - (xp.log1p(fa.others) - fa.correction)
     log_q = fb.difference - (xp.log1p(fb.others) - fb.correction)
-    far = xp.sum(xp.where(p > 0, p * xp.where(p > 0, log_p - log_q, zero), p), axis=-1)
+    ratio = xp.where(p > 0, log_p, zero) - xp.where(p > 0, log_q, zero)
+    far = xp.sum(p * ratio, axis=-1)
 
     gap = xp.where(both, beta * (xp.where(both, a, zero) - xp.where(both, b, zero)), zero)
     gap = xp.where(both, gap - xp.sum(q * gap, axis=-1, keepdims=True), zero)

@@ -19,6 +19,7 @@ import numpy as np
 
 from softmaxes import bridges, exponential, generic, native
 from softmaxes.arrays import Array, as_floating
+from softmaxes.maps.base import surely
 from softmaxes.transforms import Chain, MinP, Temperature, TopK, TopP, Transform
 
 __all__ = [
@@ -92,6 +93,7 @@ def sample(
            [0, 1],
            [0, 1]])
     """
+    _check_generator(rng)
     values, shape, draws = _read(logits, size)
     keep = _Kept.read(temperature, top_k, top_p, min_p)
     uniform = rng.integers(0, 1 << 64, (len(values), draws), dtype=np.uint64)
@@ -244,8 +246,10 @@ def gumbel_softmax(logits: Array, rng: np.random.Generator, *, temperature: floa
     """
     ready = as_floating(logits, "logits")
     xp, z = ready.xp, ready.values
+    if surely(xp.any(xp.all(z == -xp.inf, axis=-1))):
+        raise ValueError("a row has no possible class (all -inf): nothing can be drawn from it")
     noise = xp.asarray(_gumbel(rng, tuple(z.shape)), dtype=z.dtype, device=array_api_compat.device(z))
-    y = exponential.softmax(generic.limit_of_infinities(z, xp) + noise, temperature=temperature, empty="raise")
+    y = exponential.softmax(generic.limit_of_infinities(z, xp) + noise, temperature=temperature)
     if hard:
         corner = exponential.hardmax(bridges.constant(y))
         y = corner + (y - bridges.constant(y))
@@ -287,13 +291,20 @@ def gumbel_softmax_log_density(log_y: Array, logits: Array, *, temperature: floa
         density = constant + xp.sum(inside, axis=-1) - count * generic.logsumexp(shifted, xp)
         outside = xp.any(~possible & (y != -xp.inf), axis=-1)
         density = xp.where(outside, xp.full_like(density, -xp.inf), density)
-    return ready.finish(density)
+    density = ready.finish(density)
+    return density[()] if xp is np else density
 
 
 def _gumbel(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Return standard Gumbel noise, in float64."""
+    _check_generator(rng)
     with np.errstate(divide="ignore"):
         return -np.log(rng.standard_exponential(shape))
+
+
+def _check_generator(rng: object) -> None:
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng is {rng!r}; pass a generator, numpy.random.default_rng(seed)")
 
 
 def _read(logits: Array, size: int | tuple[int, ...] | None) -> tuple[Array, tuple[int, ...], int]:
@@ -306,6 +317,8 @@ def _read(logits: Array, size: int | tuple[int, ...] | None) -> tuple[Array, tup
     if rows.strides[-1] != rows.itemsize or not rows.flags.aligned:
         rows = np.ascontiguousarray(rows)
     lead = () if size is None else size if isinstance(size, tuple) else (size,)
+    if any(n < 0 for n in lead):
+        raise ValueError(f"size={size}; a number of draws is at least 0")
     return rows, (*lead, *values.shape[:-1]), int(np.prod(lead, dtype=np.int64))
 
 

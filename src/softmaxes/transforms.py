@@ -24,7 +24,7 @@ import numpy as np
 
 from softmaxes import exponential, generic
 from softmaxes.arrays import Array, as_floating
-from softmaxes.maps.base import surely
+from softmaxes.maps.base import checked_number, surely
 
 __all__ = [
     "Base",
@@ -57,6 +57,8 @@ class Transform(ABC):
 
     def __rshift__(self, after: Transform) -> Chain:
         """Return the transform that does this one first and the other after it."""
+        if not isinstance(after, Transform):
+            return NotImplemented
         return Chain((*_steps(self), *_steps(after)))
 
     @abstractmethod
@@ -161,7 +163,7 @@ class TopK(Transform):
     k: int
 
     def __post_init__(self) -> None:
-        if self.k != int(self.k) or self.k < 1:
+        if (k := checked_number(self.k, "k")) < 1 or k % 1 != 0:
             raise ValueError(f"k={self.k!r}; needed is a whole number >= 1")
 
     def _rows(self, z: Array, xp: ModuleType) -> Array:
@@ -189,7 +191,7 @@ class TopP(Transform):
     p: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
+        if not 0 <= checked_number(self.p, "p") <= 1:
             raise ValueError(f"p={self.p!r}; needed is a probability from 0 to 1")
 
     def _rows(self, z: Array, xp: ModuleType) -> Array:
@@ -219,7 +221,7 @@ class MinP(Transform):
     p: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
+        if not 0 <= checked_number(self.p, "p") <= 1:
             raise ValueError(f"p={self.p!r}; needed is a share from 0 to 1")
 
     def _rows(self, z: Array, xp: ModuleType) -> Array:
@@ -250,8 +252,10 @@ class PriorShift(Transform):
         object.__setattr__(self, "before", tuple(float(p) for p in self.before))
         if self.after is not None:
             object.__setattr__(self, "after", tuple(float(p) for p in self.after))
-        if not all(0 < p < inf for p in (*self.before, *(self.after or ()))):
-            raise ValueError(f"{self!r}: priors are finite and > 0")
+        if not all(0 < p < inf for p in (*self.before, *(self.after or ()))) or not isfinite(self.strength):
+            raise ValueError(f"{self!r}: priors are finite and > 0, the strength is finite")
+        if self.after is not None and len(self.after) != len(self.before):
+            raise ValueError(f"{len(self.before)} priors before and {len(self.after)} after; each class needs both")
 
     def _rows(self, z: Array, xp: ModuleType) -> Array:
         shift = -xp.log(_classes(self.before, "before", z, xp, z.dtype))
@@ -277,14 +281,17 @@ class Margin(Transform):
     target: Any
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.margin) and self.margin >= 0):
+        if not 0 <= checked_number(self.margin, "margin") < inf:
             raise ValueError(f"margin={self.margin!r}; it is finite and not negative")
         object.__setattr__(self, "target", _tuples(np.asarray(self.target)))
 
     def _rows(self, z: Array, xp: ModuleType) -> Array:
         target = np.asarray(self.target)
         if target.shape != tuple(z.shape[:-1]) or target.dtype.kind not in "iu":
-            raise ValueError(f"target has shape {target.shape}; one label for each row of shape {tuple(z.shape[:-1])}")
+            raise ValueError(
+                f"target has shape {target.shape} and dtype {target.dtype}; "
+                f"one integer label for each row of shape {tuple(z.shape[:-1])} is needed"
+            )
         if np.any((target < 0) | (target >= z.shape[-1])):
             raise ValueError(f"labels go from {target.min()} to {target.max()}; there are {z.shape[-1]} classes")
         hit = target[..., None] == np.arange(z.shape[-1])

@@ -266,11 +266,21 @@ def test_fenchel_young_is_zero_exactly_where_the_map_meets_the_target():
         (lambda: losses.MapLoss(sm.Linear())(LOGITS, LABELS), ValueError, "linear sums"),
         (lambda: losses.Brier().hessian_product(LOGITS, LABELS, DIRECTION[:2]), ValueError, "direction"),
         (lambda: losses.brier(LOGITS, LABELS, gama=2), TypeError, "gama"),
+        (lambda: losses.MapLoss("sparsemx"), ValueError, "known are softmax"),
+        (lambda: losses.SoftMargin("a"), TypeError, "margin='a'; one real number"),
     ],
 )
 def test_refusals(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_maps_go_by_their_names():
+    for kind in (losses.MapLoss, losses.FenchelYoung, losses.Brier, losses.SquaredError):
+        assert kind(map="sparsemax") == kind(map=sm.Sparsemax())
+    assert losses.fenchel_young("entmax") == losses.FenchelYoung(sm.Entmax(1.5))
+    by_name = losses.soft_margin_cross_entropy(LOGITS, LABELS, map="taylor")
+    assert by_name == losses.soft_margin_cross_entropy(LOGITS, LABELS, map=sm.Taylor(2))
 
 
 # --- broken losses ------------------------------------------------------------------------------------------------

@@ -126,9 +126,12 @@ def test_scalings():
         (lambda: t.TopP(1.5), "p=1.5"),
         (lambda: t.MinP(-0.1), "p=-0.1"),
         (lambda: t.PriorShift((0.5, 0.0)), "priors"),
+        (lambda: t.PriorShift((0.5, 0.5), (1.0,)), "2 priors before and 1 after"),
+        (lambda: t.PriorShift((0.5, 0.5), strength=np.nan), "strength is finite"),
+        (lambda: t.Margin(1.0, (0.5,))(Z[:1]), "dtype float64"),
         (lambda: t.Mask((True,))([1.0, 2.0]), "1 classes"),
         (lambda: t.Margin(1.0, (5,))(Z[:1]), "4 classes"),
-        (lambda: t.Margin(1.0, (0,))(Z), "one label for each row"),
+        (lambda: t.Margin(1.0, (0,))(Z), "one integer label for each row"),
         (lambda: t.MatrixScale(((1.0, 0.0), (0.0, 1.0)))([0.0, -np.inf]), "mask after"),
         (lambda: t.TopK(1)(3.0), "single number"),
     ],
@@ -136,3 +139,15 @@ def test_scalings():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", [lambda: t.TopK("a"), lambda: t.TopP("a"), lambda: t.Margin("a", (0,))])
+def test_no_number_is_refused_by_name(make):
+    with pytest.raises(TypeError, match="='a'; one real number is needed"):
+        make()
+
+
+def test_only_transforms_are_chained():
+    for other in (3, sm.Softmax()):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            t.Temperature(2.0) >> other

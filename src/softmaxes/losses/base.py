@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from softmaxes.arrays import Array, Axis, Floating, Layout, as_floating, checked_out, layout
+from softmaxes.maps.base import checked_number
 from softmaxes.targets import Target, read_class_weight, read_row_weight, read_target
 
 __all__ = ["Problem", "Reduction", "nonnegative"]
@@ -131,8 +132,8 @@ class Problem:
 
 
 def nonnegative(name: str, value: float, most: float = inf) -> float:
-    """Return value as a float if it is finite and in [0, most], else raise ValueError."""
-    number = float(value)
+    """Return value as a float if it is finite and in [0, most], else raise ValueError (TypeError for no number)."""
+    number = checked_number(value, name)
     if not 0.0 <= number <= most or number == inf:
         needed = "a finite number >= 0" if most == inf else f"a number from 0 to {most:g}"
         raise ValueError(f"{name}={value!r}; needed is {needed}")

@@ -12,7 +12,8 @@ import numpy as np
 from softmaxes.arrays import Array, Axis
 from softmaxes.losses.base import Problem, nonnegative
 from softmaxes.losses.loss import Options, RowLoss
-from softmaxes.maps.base import Member, excess
+from softmaxes.maps import member
+from softmaxes.maps.base import Member, checked_number, excess
 from softmaxes.maps.hardmax import Hardmax
 from softmaxes.maps.polynomial import Taylor
 from softmaxes.maps.regularised import RegularisedArgmax
@@ -43,7 +44,8 @@ def _shares(c: Array, xp: ModuleType) -> tuple[Array, Array]:
 class MapLoss(RowLoss):
     """The member's own loss: -sum c log p for normalised scores, C times Fenchel-Young for a regularised argmax.
 
-    MapLoss(Taylor(2)) is the log-Taylor softmax loss, MapLoss(Spherical(e)) the log-spherical softmax loss.
+    MapLoss(Taylor(2)) is the log-Taylor softmax loss, MapLoss(Spherical(e)) the log-spherical softmax loss. Here and
+    in the losses below the map may be given by its name: MapLoss("sparsemax").
 
     Examples
     --------
@@ -53,6 +55,9 @@ class MapLoss(RowLoss):
     """
 
     map: Member = field(default_factory=Softmax)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "map", member(self.map))
 
     def _label_losses(self, z: Array, labels: Array, *, gradient: bool) -> tuple[Array, Array | None] | None:
         return self.map._label_losses(z, labels, gradient=gradient)
@@ -90,6 +95,7 @@ class FenchelYoung(RowLoss):
     map: RegularisedArgmax = field(default_factory=Softmax)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "map", member(self.map))
         if not isinstance(self.map, RegularisedArgmax):
             raise TypeError(f"{self.map!r} is no regularised argmax, so it has no Fenchel-Young loss; see MapLoss")
 
@@ -127,6 +133,7 @@ class SoftMargin(RowLoss):
 
     def __post_init__(self) -> None:
         nonnegative("margin", self.margin)
+        object.__setattr__(self, "map", member(self.map))
 
     def _check(self, problem: Problem) -> None:
         if problem.target.labels is None:
@@ -167,7 +174,8 @@ class LogitAdjusted(RowLoss):
     tau: float = 1.0
 
     def __post_init__(self) -> None:
-        if not all(0 < p < inf for p in self.prior) or not isfinite(self.tau):
+        object.__setattr__(self, "prior", tuple(checked_number(p, "a prior") for p in self.prior))
+        if not all(0 < p < inf for p in self.prior) or not isfinite(checked_number(self.tau, "tau")):
             raise ValueError(f"prior={self.prior!r}, tau={self.tau!r}; needed are finite priors > 0 and a finite tau")
 
     def _check(self, problem: Problem) -> None:
@@ -190,8 +198,8 @@ class LogitAdjusted(RowLoss):
         return MapLoss()._hessians(self._moved(z, xp), c, v, xp)
 
 
-def fenchel_young(map: RegularisedArgmax) -> FenchelYoung:
-    """Return the Fenchel-Young loss of a regularised argmax.
+def fenchel_young(map: RegularisedArgmax | str) -> FenchelYoung:
+    """Return the Fenchel-Young loss of a regularised argmax, or of the one with this name.
 
     Examples
     --------
@@ -199,7 +207,7 @@ def fenchel_young(map: RegularisedArgmax) -> FenchelYoung:
     >>> float(sm.losses.fenchel_young(sm.Sparsemax())([[0.5, 0.0, -0.5]], [[0.75, 0.25, 0.0]]))
     0.0
     """
-    return FenchelYoung(map)
+    return FenchelYoung(member(map))  # type: ignore[arg-type]  # anything else is refused there
 
 
 def perceptron(logits: Array, target: Array, axis: Axis = -1, **options: Unpack[Options]) -> Array:
@@ -220,10 +228,10 @@ def soft_margin_cross_entropy(
     axis: Axis = -1,
     *,
     margin: float = 1.0,
-    map: Member | None = None,
+    map: Member | str = "softmax",
     **options: Unpack[Options],
 ) -> Array:
-    """Return the loss of a map (softmax) with a margin on the target logit; see `SoftMargin` and `Options`.
+    """Return the loss of a map with a margin on the target logit; see `SoftMargin` and `Options`.
 
     Examples
     --------
@@ -231,7 +239,7 @@ def soft_margin_cross_entropy(
     >>> round(float(sm.losses.soft_margin_cross_entropy([[0.0, 0.0]], [0], margin=0.0)), 6)
     0.693147
     """
-    return SoftMargin(margin, Softmax() if map is None else map)(logits, target, axis, **options)
+    return SoftMargin(margin, member(map))(logits, target, axis, **options)
 
 
 def logit_adjusted_cross_entropy(
@@ -245,7 +253,7 @@ def logit_adjusted_cross_entropy(
     >>> round(float(sm.losses.logit_adjusted_cross_entropy([[0.0, 0.0]], [1], [0.9, 0.1])), 6)
     2.302585
     """
-    return LogitAdjusted(tuple(float(p) for p in prior), tau)(logits, target, axis, **options)
+    return LogitAdjusted(tuple(prior), tau)(logits, target, axis, **options)
 
 
 def log_taylor(logits: Array, target: Array, axis: Axis = -1, *, order: int = 2, **options: Unpack[Options]) -> Array:

@@ -9,6 +9,7 @@ from typing import Unpack
 from softmaxes import exponential
 from softmaxes.arrays import Array, Axis
 from softmaxes.losses.loss import Options, RowLoss
+from softmaxes.maps import member
 from softmaxes.maps.base import Member, excess, sums_of_others
 from softmaxes.maps.softmax import Softmax
 
@@ -29,6 +30,9 @@ class Brier(RowLoss):
     """
 
     map: Member = field(default_factory=Softmax)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "map", member(self.map))
 
     def _losses(self, z: Array, c: Array, xp: ModuleType) -> Array:
         self.map._refuse(z, xp)
@@ -57,6 +61,9 @@ class SquaredError(RowLoss):
     """
 
     map: Member = field(default_factory=Softmax)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "map", member(self.map))
 
     def _losses(self, z: Array, c: Array, xp: ModuleType) -> Array:
         self.map._refuse(z, xp)
