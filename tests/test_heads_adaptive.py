@@ -91,17 +91,17 @@ def example(n_classes=60, cutoffs=(8, 25), n=400):
 
 def test_probabilities_are_those_of_the_formula():
     head, hidden = example(n=5)
-    found = head.log_prob(hidden)
+    found, weights = head.log_prob(hidden), head.weights
     for i, h in enumerate(hidden):
-        z = head.weight.values @ h + head.bias.values
+        z = weights.weight @ h + weights.bias
         tokens = z - np.log(np.exp(z).sum())
         by_rank = list(tokens[:8])
-        for j, part in enumerate(head.clusters):
-            inside = part.weight.values @ (part.projection.values @ h) + part.bias.values
+        for j, part in enumerate(weights.clusters):
+            inside = part.weight @ (part.projection @ h) + part.bias
             by_rank.extend(tokens[8 + j] + inside - np.log(np.exp(inside).sum()))
-        np.testing.assert_allclose(found[i, head.order], by_rank, rtol=0, atol=1e-12)
-    assert (np.diff(head.counts[head.order]) <= 0).all()
-    assert [p.projection.values.shape for p in head.clusters] == [(1, 6), (1, 6)]
+        np.testing.assert_allclose(found[i, weights.order], by_rank, rtol=0, atol=1e-12)
+    assert (np.diff(head.counts[weights.order]) <= 0).all()
+    assert [p.projection.shape for p in weights.clusters] == [(1, 6), (1, 6)]
 
 
 def test_the_bound_proves_the_argmax_and_saves_work():
@@ -115,7 +115,7 @@ def test_the_bound_proves_the_argmax_and_saves_work():
     assert (proof.n_evaluated > 8).any()
     # what was left out is below the bound: the classes seen are the short list and the likeliest clusters
     for i in np.flatnonzero(proof.n_evaluated == 8):
-        assert everything[i, head.order[8:]].max() <= proof.bounds[i]
+        assert everything[i, head.weights.order[8:]].max() <= proof.bounds[i]
 
 
 @pytest.mark.parametrize("k", (1, 3, 20, 60))

@@ -1,6 +1,15 @@
 """Output layers for many classes: exact cross-entropy without the logits, and heads that are cheaper than softmax."""
 
-from softmaxes.heads.adaptive import AdaptiveSoftmax, Argmax
+from softmaxes.heads.adaptive import AdaptiveSoftmax
+from softmaxes.heads.adaptive_functions import (
+    Search,
+    adaptive_argmax,
+    adaptive_cross_entropy,
+    adaptive_cross_entropy_and_gradient,
+    adaptive_log_softmax,
+    adaptive_top_k,
+)
+from softmaxes.heads.adaptive_weights import AdaptiveWeights, Cluster
 from softmaxes.heads.base import Head
 from softmaxes.heads.cutoffs import CostModel, choose_cutoffs
 from softmaxes.heads.full import FullSoftmax
@@ -12,7 +21,8 @@ from softmaxes.heads.spherical import SphericalHead
 
 __all__ = [
     "AdaptiveSoftmax",
-    "Argmax",
+    "AdaptiveWeights",
+    "Cluster",
     "CostModel",
     "FullSoftmax",
     "Head",
@@ -20,10 +30,16 @@ __all__ = [
     "LogUniformSampler",
     "SampledSoftmax",
     "Sampler",
+    "Search",
     "SphericalHead",
     "TopMixSampler",
     "UniformSampler",
     "UnigramSampler",
+    "adaptive_argmax",
+    "adaptive_cross_entropy",
+    "adaptive_cross_entropy_and_gradient",
+    "adaptive_log_softmax",
+    "adaptive_top_k",
     "choose_cutoffs",
     "linear_cross_entropy",
     "linear_cross_entropy_and_gradient",

@@ -2,64 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmaxes.exponential import log_softmax
-from softmaxes.heads.base import Head, Matrix, Seed, Vector, initial_bias, initial_weight
+from softmaxes.heads.adaptive_functions import (
+    Search,
+    adaptive_argmax,
+    adaptive_log_softmax,
+    adaptive_top_k,
+    row_losses,
+    weighted_sum,
+)
+from softmaxes.heads.adaptive_weights import AdaptiveWeights
+from softmaxes.heads.base import Head, Matrix, Part, Seed, Vector, initial_bias, initial_weight
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
 from softmaxes.heads.cutoffs import CostModel, choose_cutoffs, projected
-from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
-from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.updates import Rows
 
 
-@dataclass(frozen=True, eq=False)
-class Argmax:
-    """The most probable class of each row, and the proof.
-
-    classes: (n,). log_probabilities: (n,) of these classes, exact. bounds: (n,) no class that was not looked at has a
-    log-probability above this (-inf if all were looked at), so log_probabilities >= bounds proves the claim.
-    n_evaluated: (n,) how many classes were looked at.
-    """
-
-    classes: Vector
-    log_probabilities: Vector
-    bounds: Vector
-    n_evaluated: Vector
-
-
-@dataclass(eq=False)
-class _Cluster:
-    """Classes [start, stop) in order of frequency: a projection, then a softmax of their own."""
-
-    start: int
-    stop: int
-    projection: Rows
-    weight: Rows
-    bias: Rows
-
-    def log_softmax(self, hidden: Matrix) -> Matrix:
-        z = (hidden @ self.projection.values.T) @ self.weight.values.T
-        z += self.bias.values
-        result: Matrix = log_softmax(z)
-        return result
-
-
 class AdaptiveSoftmax(Head):
-    r"""A softmax in two levels whose cost follows the frequency of the classes.
+    """A softmax in two levels whose cost follows the frequency of the classes: see `AdaptiveWeights` for the formula.
 
-    .. math:: \log p(w) = \begin{cases} \ell^0_w & w < c_1 \\
-              \ell^0_{c_1 + j - 1} + \ell^j_{w - c_j} & w \text{ in cluster } j \end{cases}
-
-    with l^0 the log-softmax of the head (the c_1 most frequent classes, then one token for each cluster) and l^j that
-    of cluster j, which sees the hidden vector through a projection to d / divisor^j features. The order is found from
-    `counts`; classes are named by their own indices everywhere. Without counts the order is taken as given: class 0 is
-    assumed to be the most frequent, with frequencies as in natural language (Zipf).
+    Cluster j sees the hidden vector through a projection to d / divisor^j features. The order is found from `counts`;
+    classes are named by their own indices everywhere. Without counts the order is taken as given: class 0 is assumed
+    to be the most frequent, with frequencies as in natural language (Zipf). The `weights` are what the functions
+    `adaptive_log_softmax`, `adaptive_cross_entropy` and their like take.
 
     Besides the parameters of `Head`:
 
@@ -111,159 +81,74 @@ class AdaptiveSoftmax(Head):
             raise ValueError(f"divisor={divisor}; projections shrink by a factor of at least 1")
         self.max_bytes = int(max_bytes)
         frequency = 1.0 / np.arange(1, n_classes + 1) if self.counts is None else self.counts
-        self.order = np.argsort(-frequency, kind="stable")
-        self.rank = np.empty(n_classes, np.int64)
-        self.rank[self.order] = np.arange(n_classes)
-        shares = np.sort(frequency + (frequency.sum() == 0))[::-1]
-        shares = shares / shares.sum()
         if cutoffs is None:
+            shares = np.sort(frequency + (frequency.sum() == 0))[::-1]
             cost = CostModel.measure(n_features, batch_rows) if cost_model is None else cost_model
             chosen = choose_cutoffs(
-                shares, n_features, batch_rows, cost,
+                shares / shares.sum(), n_features, batch_rows, cost,
                 divisor=divisor, most_clusters=most_clusters, least_mass=least_mass,
             ).cutoffs  # fmt: skip
         else:
             chosen = _checked_cutoffs(cutoffs, n_classes)
-        self.cutoffs = chosen
-        self._build(frequency, divisor)
+        self.divisor = float(divisor)
+        self.weights = self._initial(frequency, chosen)
+        self._updates = [Rows(x) for x in self.weights.arrays()]
 
-    def _build(self, frequency: Vector, divisor: float) -> None:
-        edges = (*self.cutoffs, self.n_classes)
-        self.n_short = edges[0]
-        sorted_counts = None if self.counts is None else frequency[self.order]
-        head_counts = None
+    def _initial(self, frequency: Vector, cutoffs: tuple[int, ...]) -> AdaptiveWeights:
+        """Return random weights, with biases that give each class its frequency at first."""
+        edges, d, order = (*cutoffs, self.n_classes), self.n_features, np.argsort(-frequency, kind="stable")
+        sorted_counts = None if self.counts is None else frequency[order]
+        of_head = None
         if sorted_counts is not None:
             masses = [sorted_counts[a:b].sum() for a, b in pairwise(edges)]
-            head_counts = np.concatenate([sorted_counts[: self.n_short], masses])
-        n_head = self.n_short + len(self.cutoffs)
-        self.weight = Rows(initial_weight(self.rng, n_head, self.n_features, self.dtype))
-        self.bias = Rows(initial_bias(head_counts, n_head, self.dtype))
-        self.clusters = []
+            of_head = np.concatenate([sorted_counts[: edges[0]], masses])
+        n_head = edges[0] + len(cutoffs)
+        arrays = [initial_weight(self.rng, n_head, d, self.dtype), initial_bias(of_head, n_head, self.dtype)]
         for j, (start, stop) in enumerate(pairwise(edges), 1):
-            d = projected(self.n_features, divisor, j)
+            narrow = projected(d, self.divisor, j)
             counts = None if sorted_counts is None else sorted_counts[start:stop]
-            self.clusters.append(
-                _Cluster(
-                    start,
-                    stop,
-                    Rows(initial_weight(self.rng, d, self.n_features, self.dtype)),
-                    Rows(initial_weight(self.rng, stop - start, d, self.dtype)),
-                    Rows(initial_bias(counts, stop - start, self.dtype)),
-                )
-            )
+            arrays += [
+                initial_weight(self.rng, narrow, d, self.dtype),
+                initial_weight(self.rng, stop - start, narrow, self.dtype),
+                initial_bias(counts, stop - start, self.dtype),
+            ]
+        return AdaptiveWeights.of(order, arrays)
+
+    @property
+    def cutoffs(self) -> tuple[int, ...]:
+        """The ranks c_1 < ... < c_J where the clusters begin."""
+        return self.weights.cutoffs
 
     @property
     def nbytes(self) -> int:
-        parts = [self.weight, self.bias, *(p for c in self.clusters for p in (c.projection, c.weight, c.bias))]
-        return sum(part.nbytes for part in parts)
+        return sum(part.nbytes for part in self._updates)
 
     def _step(self, hidden: Matrix, labels: Vector, weight: Vector) -> tuple[float, Matrix]:
-        ranks = self.rank[labels]
-        cluster = self._cluster_of(ranks)
-        in_head = np.where(cluster < 0, ranks, self.n_short + cluster)
-        total, d_hidden = self._descend(hidden, in_head, weight, self.weight, self.bias)
-        for j, part in enumerate(self.clusters):
-            rows = np.flatnonzero(cluster == j)
-            if len(rows):
-                seen = hidden[rows]
-                narrow = seen @ part.projection.values.T
-                loss, d_narrow = self._descend(narrow, ranks[rows] - part.start, weight[rows], part.weight, part.bias)
-                d_hidden[rows] += d_narrow @ part.projection.values
-                part.projection.descend(d_narrow.T @ seen, self.learning_rate)
-                total += loss
+        total, d_hidden, gradients = weighted_sum(hidden, self.weights, labels, weight, self.max_bytes)
+        for part, gradient in zip(self._updates, gradients, strict=True):
+            if gradient is not None:
+                part.descend(gradient, self.learning_rate)
         return total, d_hidden
 
-    def _descend(
-        self, hidden: Matrix, target: Vector, row_weight: Vector, weight: Rows, bias: Rows
-    ) -> tuple[float, Matrix]:
-        value, (d_hidden, d_weight, d_bias) = linear_cross_entropy_and_gradient(
-            hidden, weight.values, target, bias.values,
-            sample_weight=row_weight, reduction="sum", max_bytes=self.max_bytes,
-        )  # fmt: skip
-        assert d_bias is not None
-        weight.descend(d_weight, self.learning_rate)
-        bias.descend(d_bias, self.learning_rate)
-        return float(value), d_hidden
+    def _settings(self) -> dict[str, Any]:
+        return {"cutoffs": list(self.cutoffs), "divisor": self.divisor, "max_bytes": self.max_bytes}
 
-    def _cluster_of(self, ranks: Vector) -> Vector:
-        """Return the cluster of each rank, -1 for the short list."""
-        return np.searchsorted(np.asarray(self.cutoffs, np.int64), ranks, side="right") - 1
-
-    def _head_log_prob(self, hidden: Matrix) -> Matrix:
-        z = hidden @ self.weight.values.T
-        z += self.bias.values
-        result: Matrix = log_softmax(z)
-        return result
+    def _parts(self) -> dict[str, Part]:
+        return {f"weights_{i}": part for i, part in enumerate(self._updates)}
 
     def log_prob(self, hidden: ArrayLike) -> Matrix:
-        rows = self._hidden(hidden)
-        head = self._head_log_prob(rows)
-        result = np.empty((len(rows), self.n_classes), self.dtype)
-        result[:, self.order[: self.n_short]] = head[:, : self.n_short]
-        for j, part in enumerate(self.clusters):
-            inside = part.log_softmax(rows)
-            inside += head[:, self.n_short + j, None]
-            result[:, self.order[part.start : part.stop]] = inside
-        return result
+        return adaptive_log_softmax(self._hidden(hidden), self.weights)
 
     def _log_prob_of(self, hidden: Matrix, labels: Vector) -> Vector:
-        ranks = self.rank[labels]
-        cluster = self._cluster_of(ranks)
-        in_head = np.where(cluster < 0, ranks, self.n_short + cluster)
-        result = -self._losses(hidden, in_head, self.weight, self.bias)
-        for j, part in enumerate(self.clusters):
-            rows = np.flatnonzero(cluster == j)
-            narrow = hidden[rows] @ part.projection.values.T
-            result[rows] -= self._losses(narrow, ranks[rows] - part.start, part.weight, part.bias)
-        return result
-
-    def _losses(self, hidden: Matrix, target: Vector, weight: Rows, bias: Rows) -> Vector:
-        return np.asarray(
-            linear_cross_entropy(hidden, weight.values, target, bias.values, reduction="none", max_bytes=self.max_bytes)
-        )
+        return -row_losses(hidden, self.weights, labels, self.max_bytes)
 
     def _best(self, hidden: Matrix, k: int) -> tuple[Matrix, Matrix]:
-        ranks, scores, _, _ = self._search(hidden, k)
-        return self.order[ranks], scores
+        found = adaptive_top_k(hidden, self.weights, k)
+        return found.classes, found.log_probabilities
 
-    def argmax(self, hidden: ArrayLike) -> Argmax:
-        """Return the most probable class of each row with the bound that proves it (see `Argmax`).
-
-        p(class) <= p(token of its cluster), so a cluster whose token is less probable than the best class found so far
-        is never evaluated.
-        """
-        ranks, scores, bounds, n_evaluated = self._search(self._hidden(hidden), 1)
-        return Argmax(self.order[ranks[:, 0]], scores[:, 0], bounds, n_evaluated)
-
-    def _search(self, hidden: Matrix, k: int) -> tuple[Matrix, Matrix, Vector, Vector]:
-        """Return ranks and log-probabilities of the k best classes, the bound on all others, and how many were seen."""
-        n, n_clusters = len(hidden), len(self.clusters)
-        head = self._head_log_prob(hidden)
-        tokens = head[:, self.n_short :]
-        short = min(k, self.n_short)
-        ranks, scores = np.zeros((n, k), np.int64), np.full((n, k), -np.inf, self.dtype)
-        ranks[:, :short], scores[:, :short] = best_columns(head[:, : self.n_short], short)
-        seen = np.full(n, self.n_short)
-        likely_first = np.argsort(-tokens, axis=1, kind="stable")
-        bounds = np.full(n, -np.inf, self.dtype)
-        active = np.ones(n, bool)
-        for turn in range(n_clusters):
-            token = tokens[np.arange(n), likely_first[:, turn]]
-            # a row of NaN must be looked at everywhere: nothing about it can be ruled out
-            stops = active & (token <= scores[:, -1]) & (seen >= k)
-            bounds[stops] = token[stops]
-            active &= ~stops
-            for j, part in enumerate(self.clusters):
-                rows = np.flatnonzero(active & (likely_first[:, turn] == j))
-                if len(rows):
-                    inside = part.log_softmax(hidden[rows]) + tokens[rows, j, None]
-                    found, values = best_columns(inside, min(k, inside.shape[1]))
-                    both = np.concatenate([scores[rows], values], axis=1)
-                    names = np.concatenate([ranks[rows], found + part.start], axis=1)
-                    columns, scores[rows] = best_columns(both, k)
-                    ranks[rows] = np.take_along_axis(names, columns, axis=1)
-                    seen[rows] += part.stop - part.start
-        return ranks, scores, bounds, seen
+    def argmax(self, hidden: ArrayLike) -> Search:
+        """Return the most probable class of each row with the bound that proves it: see `adaptive_argmax`."""
+        return adaptive_argmax(self._hidden(hidden), self.weights)
 
 
 def _checked_cutoffs(cutoffs: tuple[int, ...], n_classes: int) -> tuple[int, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from math import fsum
-from typing import Any, Self, TypeAlias
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -34,6 +36,20 @@ class Batch:
     labels: Vector
     weight: Vector
     rows: Vector
+
+
+class Part(Protocol):
+    """Arrays that training changes in place."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+
+    def state(self) -> dict[str, Matrix]:
+        """Return copies or views of all that there is."""
+
+    def restore(self, state: Mapping[str, Matrix]) -> None:
+        """Take over what `state` returned; raise ValueError if it does not fit."""
 
 
 class Head(ABC):
@@ -84,9 +100,17 @@ class Head(ABC):
         return f"{type(self).__name__}(n_features={self.n_features}, n_classes={self.n_classes})"
 
     @property
-    @abstractmethod
     def nbytes(self) -> int:
         """Bytes of the parameters and of what their updates remember."""
+        return sum(part.nbytes for part in self._parts().values())
+
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """Return the options beyond those of `Head` that make a head like this one, as data for JSON."""
+
+    @abstractmethod
+    def _parts(self) -> dict[str, Part]:
+        """Return everything that training changes."""
 
     @abstractmethod
     def log_prob(self, hidden: ArrayLike) -> Matrix:
@@ -164,6 +188,14 @@ class Head(ABC):
                 self.step(rows[order[s]], labels[order[s]])
         return self
 
+    def save(self, path: str | Path) -> None:
+        """Write the head to a file that `softmaxes.load` reads and that executes nothing.
+
+        Everything is kept, the random generator included: training goes on as if it had not been interrupted.
+        """
+        # The model file knows heads, so it lives some floors above: found by name when asked for.
+        import_module("softmaxes.persistence").save(self, path)
+
     def _hidden(self, hidden: ArrayLike) -> Matrix:
         refuse_clever_arrays(hidden, "hidden")
         rows: Matrix = np.asarray(as_floating(np.asarray(hidden), "hidden").values, self.dtype)
@@ -230,3 +262,14 @@ def initial_weight(rng: np.random.Generator, n_rows: int, n_features: int, dtype
     """Return small random weights, uniform with variance 1 / (3 d)."""
     bound = n_features**-0.5
     return rng.uniform(-bound, bound, (n_rows, n_features)).astype(dtype)
+
+
+def take_over(into: Mapping[str, Matrix], state: Mapping[str, Matrix]) -> None:
+    """Copy arrays of the same names, shapes and types into those that there are."""
+    for name, array in into.items():
+        given = state[name]
+        if given.shape != array.shape or given.dtype != array.dtype:
+            raise ValueError(f"{name} is {given.dtype} {given.shape}; needed is {array.dtype} {array.shape}")
+        if not np.isfinite(given).all():
+            raise ValueError(f"{name} is not finite")
+        array[...] = given

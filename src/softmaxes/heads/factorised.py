@@ -18,11 +18,12 @@ update for training deep networks with very large sparse targets (there without 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from softmaxes.heads.base import Matrix, Vector
+from softmaxes.heads.base import Matrix, Vector, take_over
 from softmaxes.heads.blocks import spans
 
 _ROWS_AT_ONCE = 8192
@@ -51,6 +52,15 @@ class FactorisedRows:
     def nbytes(self) -> int:
         """Bytes of all parts."""
         return sum(x.nbytes for x in (self.tall, self.small, self.inverse, self.shift, self.gram, self.total))
+
+    def state(self) -> dict[str, Matrix]:
+        """Return the factors, their inverse, and the sums."""
+        names = ("tall", "small", "inverse", "shift", "gram", "total")
+        return {name: getattr(self, name) for name in names}
+
+    def restore(self, state: Mapping[str, Matrix]) -> None:
+        """Copy a state over this one; raises ValueError if the shapes differ."""
+        take_over(self.state(), state)
 
     def refresh(self) -> None:
         """Recompute the Gram matrix and the total from the factors, in O(n d^2): rounding has crept into them."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmaxes.exponential import log_softmax
-from softmaxes.heads.base import Head, Matrix, Seed, Vector, initial_bias, initial_weight
+from softmaxes.heads.base import Head, Matrix, Part, Seed, Vector, initial_bias, initial_weight
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
 from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
 from softmaxes.heads.ranking import best_columns
@@ -26,9 +26,11 @@ class LinearHead(Head):
         self.weight = Rows(initial_weight(self.rng, n_classes, n_features, self.dtype))
         self.bias = Rows(initial_bias(self.counts, n_classes, self.dtype))
 
-    @property
-    def nbytes(self) -> int:
-        return self.weight.nbytes + self.bias.nbytes
+    def _settings(self) -> dict[str, Any]:
+        return {"max_bytes": self.max_bytes}
+
+    def _parts(self) -> dict[str, Part]:
+        return {"weight": self.weight, "bias": self.bias}
 
     def logits(self, hidden: ArrayLike) -> Matrix:
         """Return hidden @ weight.T + bias, (n, V)."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmaxes.heads.base import Head, Matrix, Seed, Vector, initial_weight
+from softmaxes.heads.base import Head, Matrix, Part, Seed, Vector, initial_weight
 from softmaxes.heads.huffman import Tree
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.updates import Rows, sum_by_row
@@ -56,7 +56,13 @@ class HierarchicalSoftmax(Head):
     def nbytes(self) -> int:
         tree = self.tree
         paths = (tree.children, tree.starts, tree.nodes, tree.signs, *tree.levels)
-        return self.weight.nbytes + self.bias.nbytes + sum(x.nbytes for x in paths)
+        return super().nbytes + sum(x.nbytes for x in paths)
+
+    def _settings(self) -> dict[str, Any]:
+        return {}
+
+    def _parts(self) -> dict[str, Part]:
+        return {"weight": self.weight, "bias": self.bias}
 
     def _logits(self, seen: Matrix, nodes: Vector) -> Vector:
         """Return the logit of each decision in float64; seen: the hidden vector that comes to each node."""

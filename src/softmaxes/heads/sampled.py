@@ -76,6 +76,10 @@ class SampledSoftmax(LinearHead):
         self.kind = loss
         self.correction = correction
 
+    def _settings(self) -> dict[str, Any]:
+        own = {"n_samples": self.n_samples, "loss": self.kind, "correction": self.correction}
+        return super()._settings() | own
+
     def _sampler(self, given: Sampler | SamplerName) -> Sampler:
         if isinstance(given, Sampler):
             return given

@@ -7,6 +7,7 @@ is among the draws: `log_expected(classes, size)`, log(size q) for size independ
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +28,10 @@ class Sampler(ABC):
     def log_expected(self, classes: Vector, size: int) -> Vector:
         """Return the log of the expected number of times that each class is among draw(rng, size)."""
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that make a sampler like this one, for the model file."""
+        raise TypeError(f"{self!r} can't be saved: a file can name the samplers of softmaxes.heads, and no others")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_classes={self.n_classes})"
 
@@ -36,6 +41,9 @@ class UniformSampler(Sampler):
 
     def __init__(self, n_classes: int) -> None:
         self.n_classes = n_classes
+
+    def arguments(self) -> dict[str, Any]:
+        return {"n_classes": self.n_classes}
 
     def draw(self, rng: np.random.Generator, size: int) -> Vector:
         return rng.integers(0, self.n_classes, size)
@@ -52,10 +60,14 @@ class LogUniformSampler(Sampler):
 
     def __init__(self, n_classes: int, counts: ArrayLike | None = None) -> None:
         self.n_classes = n_classes
-        frequency = -np.arange(n_classes) if counts is None else np.asarray(counts)
+        self.counts = None if counts is None else _counts(counts, n_classes)
+        frequency = -np.arange(n_classes) if self.counts is None else self.counts
         self._order = np.argsort(-frequency, kind="stable")
         self._rank = np.empty(n_classes, np.int64)
         self._rank[self._order] = np.arange(n_classes)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"n_classes": self.n_classes, "counts": self.counts}
 
     def draw(self, rng: np.random.Generator, size: int) -> Vector:
         ranks = np.exp(rng.random(size) * np.log(self.n_classes + 1)).astype(np.int64) - 1
@@ -104,11 +116,15 @@ class UnigramSampler(Sampler):
     """
 
     def __init__(self, counts: ArrayLike, alpha: float = 0.75) -> None:
-        raised = (np.asarray(counts, np.float64) + 1) ** alpha
+        self.counts = _counts(counts)
+        raised = (self.counts + 1) ** alpha
         self.n_classes = len(raised)
         self.alpha = alpha
         self._log_q = np.log(raised / raised.sum())
         self._table = AliasTable(raised)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"counts": self.counts, "alpha": self.alpha}
 
     def draw(self, rng: np.random.Generator, size: int) -> Vector:
         return self._table.draw(rng, size)
@@ -125,7 +141,7 @@ class TopMixSampler(Sampler):
     """
 
     def __init__(self, counts: ArrayLike, n_top: int, alpha: float = 0.75) -> None:
-        frequency = np.asarray(counts, np.float64)
+        frequency = self.counts = _counts(counts)
         self.n_classes = len(frequency)
         if not 0 <= n_top < self.n_classes:
             raise ValueError(f"n_top={n_top}; it must leave something to draw from the {self.n_classes} classes")
@@ -135,9 +151,23 @@ class TopMixSampler(Sampler):
         self._place = np.full(self.n_classes, -1)
         self._place[self._tail] = np.arange(len(self._tail))
 
+    def arguments(self) -> dict[str, Any]:
+        return {"counts": self.counts, "n_top": len(self.top), "alpha": self._within.alpha}
+
     def draw(self, rng: np.random.Generator, size: int) -> Vector:
         return np.concatenate([self.top, self._tail[self._within.draw(rng, size)]])
 
     def log_expected(self, classes: Vector, size: int) -> Vector:
         place = self._place[classes]
         return np.where(place < 0, 0.0, self._within.log_expected(np.maximum(place, 0), size))
+
+
+def _counts(counts: ArrayLike, n_classes: int | None = None) -> Vector:
+    """Return how often each class occurs, checked."""
+    array = np.asarray(counts, np.float64)
+    if array.ndim != 1 or not len(array) or (n_classes is not None and len(array) != n_classes):
+        needed = "one number a class" if n_classes is None else f"({n_classes},)"
+        raise ValueError(f"counts has shape {array.shape}; needed is {needed}")
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError("counts holds numbers that are negative or not finite")
+    return array

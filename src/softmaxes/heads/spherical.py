@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmaxes.heads.base import Head, Matrix, Seed, Vector, initial_weight
+from softmaxes.heads.base import Head, Matrix, Part, Seed, Vector, initial_weight
 from softmaxes.heads.factorised import FactorisedRows
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.updates import sum_by_row
@@ -103,6 +103,7 @@ class SphericalHead(Head):
             raise ValueError(f"map={map!r}; the exact head knows 'taylor' (second order) and 'spherical'")
         if not 0 < epsilon < np.inf:
             raise ValueError(f"epsilon={epsilon}; it must be positive: at 0 the loss has no bound on its gradient")
+        self.name, self.epsilon = map, float(epsilon)
         self.map = Quadratic(1.0, 1.0, 0.5) if map == "taylor" else Quadratic(float(epsilon), 0.0, 1.0)
         self.applied_rate = learning_rate
         weight = initial_weight(self.rng, n_classes, n_features, self.dtype)
@@ -115,9 +116,11 @@ class SphericalHead(Head):
         shares = (self.counts + 1) / (self.counts.sum() + self.n_classes) * self.n_classes
         return self.map.inverse(self.map.constant * (1 + _INITIAL_SHARPNESS * shares)).astype(self.dtype)
 
-    @property
-    def nbytes(self) -> int:
-        return self.weight.nbytes
+    def _settings(self) -> dict[str, Any]:
+        return {"map": self.name, "epsilon": self.epsilon, "max_condition": self.weight.max_condition}
+
+    def _parts(self) -> dict[str, Part]:
+        return {"weight": self.weight}
 
     def _step(self, hidden: Matrix, labels: Vector, weight: Vector) -> tuple[float, Matrix]:
         x, f = _with_one(hidden), self.map

@@ -8,9 +8,11 @@ small but always of one sign, would at once be pushed away in steps as long as a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from softmaxes.heads.base import Matrix, Vector
+from softmaxes.heads.base import Matrix, Vector, take_over
 
 _FLOOR = 0.1
 
@@ -21,12 +23,20 @@ class Rows:
     def __init__(self, values: Matrix) -> None:
         self.values = values
         self.squares = np.zeros(len(values))
-        self.floor = 0.0
+        self._floor = np.zeros(1)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the values and of the sums of squares."""
         return self.values.nbytes + self.squares.nbytes
+
+    def state(self) -> dict[str, Matrix]:
+        """Return the arrays themselves."""
+        return {"values": self.values, "squares": self.squares, "floor": self._floor}
+
+    def restore(self, state: Mapping[str, Matrix]) -> None:
+        """Copy a state over this one; raises ValueError if the shapes differ."""
+        take_over(self.state(), state)
 
     def descend(self, gradient: Matrix, rate: float) -> None:
         """Update every row; the gradient's memory is used up."""
@@ -42,13 +52,13 @@ class Rows:
     def _mean_square(self, gradient: Matrix) -> Vector:
         squares: Vector = gradient * gradient if gradient.ndim == 1 else np.einsum("ij,ij->i", gradient, gradient)
         squares = squares / (gradient.size // max(len(gradient), 1))
-        if self.floor == 0:
-            self.floor = _FLOOR * float(squares.max(initial=0.0))
+        if self._floor[0] == 0:
+            self._floor[0] = _FLOOR * float(squares.max(initial=0.0))
         return squares
 
     def _scale(self, squares: Vector, rate: float) -> Vector:
         # rows without any gradient so far stay where they are
-        root = np.sqrt(squares + self.floor)
+        root = np.sqrt(squares + self._floor)
         return np.divide(rate, root, out=np.zeros_like(root), where=root > 0).astype(self.values.dtype)
 
 

@@ -25,14 +25,15 @@ def save(model: Any, path: str | Path) -> None:
     Parameters
     ----------
     model
-        A fitted `SoftmaxClassifier`, or a `softmaxes.tables.TableModel`, which brings the recipe for its table.
+        A fitted `SoftmaxClassifier`, a head of `softmaxes.heads`, or a `softmaxes.tables.TableModel`, which brings the
+        recipe for its table.
     path
         Where to write, usually NAME.softmaxes.
 
     Raises
     ------
     TypeError
-        If the model is neither.
+        If the model is none of these.
     UserError
         If the file can't be written.
 
@@ -55,7 +56,7 @@ def save(model: Any, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Any:
-    """Return the model in a file: what `save` was given, a `SoftmaxClassifier` or a `TableModel`.
+    """Return the model in a file: what `save` was given.
 
     Loading executes nothing that the file says.
 

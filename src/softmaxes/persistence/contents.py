@@ -20,6 +20,8 @@ def model_document(model: Any, tensors: dict[str, NDArray[Any]]) -> dict[str, An
     from softmaxes import __version__
     from softmaxes.calibration import CalibratedClassifier
     from softmaxes.classifier import SoftmaxClassifier
+    from softmaxes.heads import Head
+    from softmaxes.heads.saving import head_document
     from softmaxes.tables.model import TableModel
 
     if isinstance(model, SoftmaxClassifier):
@@ -40,17 +42,22 @@ def model_document(model: Any, tensors: dict[str, NDArray[Any]]) -> dict[str, An
             "calibration": None if model.calibration is None else model.calibration.to_dict(),
             "facts": dict(model.facts),
         }
+    if isinstance(model, Head):
+        return {"softmaxes": __version__, "kind": "head", "head": head_document(model, tensors)}
     if isinstance(model, CalibratedClassifier):
         raise TypeError(f"a calibrated SoftmaxClassifier can be saved, not a {type(model.classifier).__name__}")
-    raise TypeError(f"a SoftmaxClassifier or a TableModel can be saved, not {type(model).__name__}")
+    raise TypeError(f"a SoftmaxClassifier, a TableModel or a head can be saved, not {type(model).__name__}")
 
 
 def model_from(document: Mapping[str, Any], tensors: dict[str, NDArray[Any]]) -> Any:
     """Return the model that `model_document` described."""
+    from softmaxes.heads.saving import head_from
     from softmaxes.tables.model import TableModel
     from softmaxes.tables.recipe import Recipe
 
     kind = document["kind"]
+    if kind == "head":
+        return head_from(document["head"], tensors)
     classifier = classifier_from(document["classifier"], tensors)
     if kind == "classifier":
         return classifier

@@ -1,0 +1,250 @@
+"""Adaptive softmax as functions of its weights: log-probabilities, loss with gradient, best classes with proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from softmaxes.arrays import as_floating, refuse_clever_arrays
+from softmaxes.heads.adaptive_weights import AdaptiveWeights, Matrix, Vector
+from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
+from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
+from softmaxes.heads.ranking import best_columns
+from softmaxes.heads.reading import read
+
+
+def adaptive_log_softmax(hidden: ArrayLike, weights: AdaptiveWeights) -> Matrix:
+    """Return the exact log-probability of every class, (n, V) for hidden (n, d), in the classes' own numbering.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmaxes import heads
+    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
+    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
+    >>> np.exp(heads.adaptive_log_softmax(np.array([[1.0, 0.0]]), weights)).round(4)
+    array([[0.2562, 0.7311, 0.0128]])
+    """
+    rows = _rows(hidden, weights)
+    head = weights.head_log_softmax(rows)
+    result = np.empty((len(rows), len(weights.order)), head.dtype)
+    result[:, weights.order[: weights.n_short]] = head[:, : weights.n_short]
+    for j, (start, stop, cluster) in enumerate(weights.spans()):
+        inside = cluster.log_softmax(rows)
+        inside += head[:, weights.n_short + j, None]
+        result[:, weights.order[start:stop]] = inside
+    return result
+
+
+def adaptive_cross_entropy(
+    hidden: ArrayLike,
+    weights: AdaptiveWeights,
+    target: ArrayLike,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    class_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+) -> Any:
+    """Return the cross-entropy of class indices; only the clusters of the targets are evaluated.
+
+    hidden: (n, d). target: (n,). The options are those of `softmaxes.cross_entropy`, max_bytes that of
+    `linear_cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmaxes import heads
+    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
+    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
+    >>> heads.adaptive_cross_entropy(np.array([[1.0, 0.0]]), weights, [0], reduction="none").round(4)
+    array([1.3618])
+    """
+    rows = _rows(hidden, weights)
+    labels, scale = _targets(rows, weights, target, reduction, class_weight, sample_weight, ignore_index)
+    losses, kept = np.zeros(len(rows)), np.flatnonzero(scale)
+    losses[kept] = scale[kept] * row_losses(rows[kept], weights, labels[kept], max_bytes)
+    return (losses if reduction == "none" else losses.sum()).astype(rows.dtype)[()]
+
+
+def adaptive_cross_entropy_and_gradient(
+    hidden: ArrayLike,
+    weights: AdaptiveWeights,
+    target: ArrayLike,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    reduction: Literal["mean", "sum"] = "mean",
+    class_weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+) -> tuple[Any, tuple[Matrix, AdaptiveWeights]]:
+    """Return `adaptive_cross_entropy` and its gradients: in hidden, and in the weights, as weights of the same shapes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmaxes import heads
+    >>> weights = heads.AdaptiveWeights(np.array([1, 0]), np.zeros((2, 1)), np.zeros(2), ())
+    >>> value, (d_hidden, d_weights) = heads.adaptive_cross_entropy_and_gradient([[3.0]], weights, [0])
+    >>> d_weights.weight
+    array([[ 1.5],
+           [-1.5]])
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction={reduction!r}; a gradient is that of a 'mean' or a 'sum'")
+    rows = _rows(hidden, weights)
+    labels, scale = _targets(rows, weights, target, reduction, class_weight, sample_weight, ignore_index)
+    value, d_hidden, gradient = weighted_sum(rows, weights, labels, scale, max_bytes)
+    whole = [np.zeros_like(x, rows.dtype) if g is None else g for g, x in zip(gradient, weights.arrays(), strict=True)]
+    return rows.dtype.type(value), (d_hidden, AdaptiveWeights.of(weights.order, whole))
+
+
+def adaptive_argmax(hidden: ArrayLike, weights: AdaptiveWeights) -> Search:
+    """Return the most probable class of each row with the bound that proves it: log_probabilities >= bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmaxes import heads
+    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
+    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
+    >>> found = heads.adaptive_argmax(np.array([[1.0, 0.0]]), weights)
+    >>> bool((found.log_probabilities >= found.bounds).all())
+    True
+    """
+    best = adaptive_top_k(hidden, weights, 1)
+    return Search(best.classes[:, 0], best.log_probabilities[:, 0], best.bounds, best.n_evaluated)
+
+
+def _targets(
+    rows: Matrix,
+    weights: AdaptiveWeights,
+    target: ArrayLike,
+    reduction: str,
+    class_weight: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    ignore_index: int | None,
+) -> tuple[Vector, Vector]:
+    """Return the labels and what the loss of each row is multiplied by."""
+    if np.asarray(target).dtype.kind == "f" and np.size(target):
+        raise TypeError(f"target has dtype {np.asarray(target).dtype}; class indices (integers) are needed")
+    told = read(
+        np.asarray(target, np.int64) if not np.size(target) else target, (len(rows),), len(weights.order), rows.dtype,
+        base=None, reduction=reduction, label_smoothing=0.0, class_weight=class_weight,
+        sample_weight=sample_weight, ignore_index=ignore_index, z_loss=0.0,
+    )  # fmt: skip
+    assert told.labels is not None
+    return told.labels, told.row_weight * (1.0 if told.class_weight is None else told.class_weight[told.labels])
+
+
+def row_losses(hidden: Matrix, weights: AdaptiveWeights, labels: Vector, max_bytes: int) -> Vector:
+    """Return -log p of one class a row, (n,)."""
+    in_head, members, ranks = weights.places(labels)
+    result = _losses(hidden, weights.weight, in_head, weights.bias, max_bytes)
+    for rows, (start, _, cluster) in zip(members, weights.spans(), strict=True):
+        narrow = hidden[rows] @ cluster.projection.T
+        result[rows] += _losses(narrow, cluster.weight, ranks[rows] - start, cluster.bias, max_bytes)
+    return result
+
+
+def weighted_sum(
+    hidden: Matrix, weights: AdaptiveWeights, labels: Vector, row_weight: Vector, max_bytes: int
+) -> tuple[float, Matrix, list[Matrix | None]]:
+    """Return the weighted sum of the losses, its gradient in hidden, and those in the weights' arrays.
+
+    The gradients of a cluster that no label is in are 0: None stands for them, so that nobody has to add them.
+    """
+    in_head, members, ranks = weights.places(labels)
+    total, (d_hidden, *d_head) = linear_cross_entropy_and_gradient(
+        hidden, weights.weight, in_head, weights.bias, sample_weight=row_weight, reduction="sum", max_bytes=max_bytes
+    )
+    gradients: list[Matrix | None] = [*d_head]
+    for rows, (start, _, cluster) in zip(members, weights.spans(), strict=True):
+        if not len(rows):
+            gradients += [None, None, None]
+            continue
+        seen = hidden[rows]
+        loss, (d_narrow, d_weight, d_bias) = linear_cross_entropy_and_gradient(
+            seen @ cluster.projection.T, cluster.weight, ranks[rows] - start, cluster.bias,
+            sample_weight=row_weight[rows], reduction="sum", max_bytes=max_bytes,
+        )  # fmt: skip
+        d_hidden[rows] += d_narrow @ cluster.projection
+        gradients += [d_narrow.T @ seen, d_weight, d_bias]
+        total += loss
+    return float(total), d_hidden, gradients
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The k best classes of each row, (n, k), or the best one, (n,), and the proof.
+
+    log_probabilities: exact, best first. bounds: (n,) no class that was not looked at has a log-probability
+    above this (-inf if all were). n_evaluated: (n,) how many classes were looked at.
+    """
+
+    classes: Vector
+    log_probabilities: Vector
+    bounds: Vector
+    n_evaluated: Vector
+
+
+def adaptive_top_k(hidden: ArrayLike, weights: AdaptiveWeights, k: int) -> Search:
+    """Return the k most probable classes of each row, with the bound that proves it: see `Search`.
+
+    p(class) <= p(token of its cluster), so a cluster whose token is less probable than the k-th best class found so
+    far is never evaluated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmaxes import heads
+    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
+    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
+    >>> found = heads.adaptive_top_k(np.array([[1.0, 0.0]]), weights, 1)
+    >>> found.classes.tolist(), found.n_evaluated.tolist()
+    ([[1]], [1])
+    """
+    rows, n_classes = _rows(hidden, weights), len(weights.order)
+    if not 1 <= k <= n_classes:
+        raise ValueError(f"k={k}; there are {n_classes} classes, so k goes from 1 to {n_classes}")
+    n, spans = len(rows), weights.spans()
+    head = weights.head_log_softmax(rows)
+    tokens = head[:, weights.n_short :]
+    short = min(k, weights.n_short)
+    ranks, scores = np.zeros((n, k), np.int64), np.full((n, k), -np.inf, head.dtype)
+    ranks[:, :short], scores[:, :short] = best_columns(head[:, : weights.n_short], short)
+    seen, bounds, active = np.full(n, weights.n_short), np.full(n, -np.inf, head.dtype), np.ones(n, bool)
+    likely_first = np.argsort(-tokens, axis=1, kind="stable")
+    for turn in range(len(spans)):
+        token = tokens[np.arange(n), likely_first[:, turn]]
+        # a row of NaN must be looked at everywhere: nothing about it can be ruled out
+        stops = active & (token <= scores[:, -1]) & (seen >= k)
+        bounds[stops] = token[stops]
+        active &= ~stops
+        for j, (start, stop, cluster) in enumerate(spans):
+            chosen = np.flatnonzero(active & (likely_first[:, turn] == j))
+            if len(chosen):
+                inside = cluster.log_softmax(rows[chosen]) + tokens[chosen, j, None]
+                found, values = best_columns(inside, min(k, inside.shape[1]))
+                both = np.concatenate([scores[chosen], values], axis=1)
+                names = np.concatenate([ranks[chosen], found + start], axis=1)
+                columns, scores[chosen] = best_columns(both, k)
+                ranks[chosen] = np.take_along_axis(names, columns, axis=1)
+                seen[chosen] += stop - start
+    return Search(weights.order[ranks], scores, bounds, seen)
+
+
+def _rows(hidden: ArrayLike, weights: AdaptiveWeights) -> Matrix:
+    refuse_clever_arrays(hidden, "hidden")
+    rows: Matrix = as_floating(np.asarray(hidden), "hidden").values
+    if rows.ndim != 2 or rows.shape[1] != weights.n_features:
+        raise ValueError(f"hidden has shape {rows.shape}; needed are rows of {weights.n_features} features")
+    return rows.astype(np.result_type(rows, weights.weight), copy=False)
+
+
+def _losses(hidden: Matrix, weight: Matrix, target: Vector, bias: Vector, max_bytes: int) -> Vector:
+    return np.asarray(linear_cross_entropy(hidden, weight, target, bias, reduction="none", max_bytes=max_bytes))
