@@ -40,7 +40,8 @@ def test_the_example_trains_every_head_and_writes_one_page(tmp_path):
                "--hidden", 16, "--embedded", 8, "--batch", 64)  # fmt: skip
     assert done.returncode == 0, done.stderr
     shown = page.read_text()
-    assert shown.count("<svg") == 2
+    assert shown.count("<svg") == 4  # two charts, each for wide and for narrow windows
+    assert "$" not in shown
     assert 'src="http' not in shown
     assert 'href="http' not in shown
     runs = json.loads(page.with_suffix(".json").read_text())["runs"]
