@@ -18,13 +18,18 @@ inline double smallest_plain_sum() {
     return __builtin_ldexp(sizeof(typename V::scalar) == 4 ? 1.5229979744712628e-08 : 2.8e-96, C::lift);
 }
 
+// Whether the frame N = 0 is exact for a row with this maximum and this sum.
+template <class V>
+inline bool is_plain_row(typename V::scalar maximum, double sum) {
+    return (maximum <= Constants<typename V::scalar>::plain_high) & (sum >= smallest_plain_sum<V>()) & (sum < infinity);
+}
+
 template <class V>
 struct Group {
     using T = typename V::scalar;
     static constexpr int lanes = V::lanes;
 
     AsIs<V> view{plain_frame<V>()};
-    double least = smallest_plain_sum<V>();
     int count;
     Total totals[lanes];
     bool careful[lanes], single[lanes];
@@ -51,8 +56,7 @@ struct Group {
         store(tops, largest);
         store(top_terms, view.term(largest, &lost));
         store(top_lost, lost);
-        for (int r = 0; r < rows; ++r)
-            single[r] = !(tops[r] <= Constants<T>::plain_high && totals[r].high >= least && totals[r].high < infinity);
+        for (int r = 0; r < rows; ++r) single[r] = !is_plain_row<V>(tops[r], totals[r].high);
     }
 
     // Sum a row again with care if a term rules it; returns whether one does.

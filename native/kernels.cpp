@@ -27,6 +27,7 @@
 #include "short.hpp"
 #include "single.hpp"
 #include "rows.hpp"
+#include "strip.hpp"
 #include "losses.hpp"
 #include "tiles.hpp"
 #include "sparse.hpp"
@@ -38,6 +39,8 @@ extern const Kernels SOFTMAXES_TABLE = {
     SOFTMAXES_NAME,
     rows_kernel<F32>,
     rows_kernel<F64>,
+    strip_kernel<F32>,
+    strip_kernel<F64>,
     losses_kernel<F32>,
     losses_kernel<F64>,
     draws_kernel<F32>,

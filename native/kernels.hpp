@@ -109,6 +109,9 @@ struct Kernels {
     // return the number of rows without a possible class (or -1 - index of the first one if the policy is to raise)
     std::int64_t (*rows_f32)(const Rows<float>&);
     std::int64_t (*rows_f64)(const Rows<double>&);
+    // the same for rows side by side (stride 1, any step); false, with nothing written, where that is not the way
+    bool (*strip_f32)(const Rows<float>&);
+    bool (*strip_f64)(const Rows<double>&);
     void (*losses_f32)(const Losses<float>&);
     void (*losses_f64)(const Losses<double>&);
     // return the first row that nothing can be drawn from, or -1

@@ -111,6 +111,12 @@ auto rows_function() {
 }
 
 template <class T>
+auto strip_function() {
+    if constexpr (std::is_same_v<T, float>) return kernels().strip_f32;
+    else return kernels().strip_f64;
+}
+
+template <class T>
 void gather(const T* from, const Tile& tile, T* rows, std::ptrdiff_t stride) {
     if constexpr (std::is_same_v<T, float>) kernels().gather_f32(from, tile, rows, stride);
     else kernels().gather_f64(from, tile, rows, stride);
@@ -163,6 +169,10 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
         for_runs(plan, begin, end, [&](std::ptrdiff_t x_at, std::ptrdiff_t out_at, std::int64_t run, std::int64_t row) {
             for (std::int64_t j = 0; j < run; j += width) {
                 const std::int64_t count = std::min(width, run - j);
+                const Rows<T> strip{x + x_at + j, 1, out + out_at + j, 1, count, plan.columns, request.beta_high,
+                                    request.beta_low, request.operation, request.empty, rows, width * stride,
+                                    plan.x_step, plan.out_step};
+                if (neighbours && strip_function<T>()(strip)) continue;
                 gather<T>(x + x_at + j * inner.x_stride, {count, plan.columns, inner.x_stride, plan.x_step}, rows, stride);
                 without.add(rows_function<T>()({rows, stride, results, plan.reduced ? 1 : stride, count, plan.columns,
                                                 request.beta_high, request.beta_low, request.operation, request.empty,

@@ -99,7 +99,7 @@ inline void short_losses(const Losses<typename V::scalar>& job, ShortRows<V>& ro
         store(whole + p * half, rows.whole(p));
     }
     T* out = job.gradient + first * job.gradient_stride;
-    const Reciprocal<V> inverse = rows.reciprocal(factor);
+    const Reciprocal<V> inverse = reciprocals(rows.total, factor);
     rows.give(out, job.gradient_stride, 1, [&](int k) { return rows.quotient(k, inverse); });
     for (int r = 0; r < count; ++r) {
         const double beside = targets[r] == rows.tops[r] ? beside_top[r] : beside_other[r];

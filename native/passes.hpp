@@ -143,13 +143,17 @@ inline Term one_term(typename V::scalar x, const View& view) {
     return {static_cast<double>(lanes[0]), static_cast<double>(lost_lanes[0])};
 }
 
+// Below this share, what a row holds beside a term is known well enough by subtracting it from a sum without care.
+template <class V>
+constexpr double known_share = sizeof(typename V::scalar) == 4 ? ruling_share : 0.5;
+
 // The sum of all but the entry `value`, whose term is known; it is looked for only when it must be: where its share is
 // too large for a subtraction from the total.
 template <class V, class View>
 inline double rest_of_row(const typename V::scalar* x, std::int64_t n, typename V::scalar value, Term term,
                           Total total, bool careful, const View& view) {
     constexpr bool narrow = sizeof(typename V::scalar) == 4;
-    const double share = careful ? (narrow ? 0.9 : 0.75) : (narrow ? ruling_share : 0.5);
+    const double share = careful ? (narrow ? 0.9 : 0.75) : known_share<V>;
     if (term.value < total.high * share)
         return (total.high - term.value) + (careful ? total.low - term.lost : total.low);
     std::int64_t i = 0;

@@ -20,7 +20,7 @@ inline void give_short(const Rows<typename V::scalar>& job, ShortRows<V>& rows, 
         for (F64& one : factor) one = broadcast<F64>(1);
         rows.template sum<careful_quotients<V>>(view);
         rows.set_apart(highest, least_sum);
-        const Reciprocal<V> inverse = rows.reciprocal(factor);
+        const Reciprocal<V> inverse = reciprocals(rows.total, factor);
         for (int p = 0; p < parts; ++p) exact[p] = div(rows.exact_top(p), rows.whole(p));
         const V largest = from_parts(exact);
         rows.give(out, job.out_stride, job.out_step, [&](int k) {

@@ -29,6 +29,21 @@ inline F32 from_parts(const F64 (&a)[2]) {
     return load(narrow);
 }
 
+// `reciprocal` with a total and a factor a lane.
+inline Reciprocal<F32> reciprocals(const Double2 (&total)[2], const F64 (&factor)[2]) {
+    F64 high[2], low[2];
+    for (int p = 0; p < 2; ++p) high[p] = div(factor[p], add(total[p].high, total[p].low));
+    const F32 first = from_parts(high);
+    for (int p = 0; p < 2; ++p) low[p] = sub(high[p], part(first, p));
+    return {first, from_parts(low)};
+}
+inline Reciprocal<F64> reciprocals(const Double2 (&total)[1], const F64 (&factor)[1]) {
+    const F64 one = broadcast<F64>(1), minus = broadcast<F64>(-1), inverse = div(one, total[0].high);
+    const F64 left = sub(fma(mul(inverse, minus), total[0].high, one), mul(inverse, total[0].low));
+    const F64 scaled = mul(inverse, factor[0]), lost = fma(inverse, factor[0], mul(scaled, minus));
+    return {scaled, fma(mul(inverse, left), factor[0], lost)};
+}
+
 // One sum a lane.
 template <class V>
 struct LaneSums;
@@ -142,22 +157,6 @@ struct ShortRows {
     // The part of a row's log-sum above its maximum.
     F64 log_sum(int p) const { return log1p(div(rest(p), exact_top(p))); }
 
-    // A factor a lane over the totals, as two numbers of the working type.
-    Reciprocal<V> reciprocal(const F64 (&factor)[parts]) const {
-        F64 high[parts], low[parts];
-        if constexpr (sizeof(T) == 4) {
-            for (int p = 0; p < parts; ++p) high[p] = div(factor[p], whole(p));
-            const V first = from_parts(high);
-            for (int p = 0; p < parts; ++p) low[p] = sub(high[p], part(first, p));
-            return {first, from_parts(low)};
-        } else {
-            const F64 one = broadcast<F64>(1), minus = broadcast<F64>(-1), inverse = div(one, total[0].high);
-            const F64 left = sub(fma(mul(inverse, minus), total[0].high, one), mul(inverse, total[0].low));
-            high[0] = mul(inverse, factor[0]);
-            low[0] = fma(mul(inverse, left), factor[0], fma(inverse, factor[0], mul(high[0], minus)));
-            return {high[0], low[0]};
-        }
-    }
     SOFTMAXES_INLINE V quotient(int k, const Reciprocal<V>& r) const {
         return fma(terms[k], r.high, mul(terms[k], r.low));
     }

@@ -233,6 +233,9 @@ inline double search(const Candidates<T>& candidates, Power& power) {
     const int bits = 64 - __builtin_clzll(static_cast<unsigned long long>(candidates.padded) | 1ull);
     if (0.7 * bits < high) high = 0.7 * bits;  // log of the number of entries
     bool tried = false;                        // the right end
+    // Up to alpha = 3/2 the second derivative of the sum is at most the number of entries: a step this short ends at the
+    // root. (In float64 the sum is looked at again: it also takes up the roundings of its own terms.)
+    const double enough = sizeof(T) == 4 && power.epsilon <= 0.5 ? 0x1p-58 / static_cast<double>(candidates.padded) : 0;
     for (int i = 0; i < most; ++i) {
         const Slopes at = slopes(candidates, power);
         if (!(at.sum == at.sum)) return at.sum;
@@ -244,7 +247,9 @@ inline double search(const Candidates<T>& candidates, Power& power) {
         // (beyond alpha = 2 Newton's method can be caught where an entry leaves 0, and takes turns with the middle)
         if (!(next >= low && next <= high) || (power.epsilon > 1 && i % 2)) next = 0.5 * (low + high);
         if (next == power.c && (power.epsilon < 1 || i % 2)) return at.sum;
+        const double step = next - power.c;
         power.c = next;
+        if (step * step < enough) return at.sum - at.slope * step;
         if ((next == low || (next == high && tried)) && (power.epsilon < 1 || i % 2)) break;
     }
     return slopes(candidates, power).sum;
@@ -501,13 +506,21 @@ inline F64 gain(F64 p, double epsilon) {
     return zero_below(g, p, least);
 }
 
+// The gains of a row's first blocks with a share, which the next pass over the row finds here.
+struct Gains {
+    static constexpr int most = 48;
+    Wide<F64, 4> of_block[most];
+    int known = 0;
+};
+
 // Call f(i, entries left, p, g, v) for the blocks of a row in which there is a gain, and otherwise(i, left).
 template <class V, class Function, class Otherwise>
 inline void for_gains(std::int64_t n, double epsilon, const typename V::scalar* p, const typename V::scalar* v,
-                      const Function& f, const Otherwise& otherwise) {
+                      Gains& gains, const Function& f, const Otherwise& otherwise) {
     using T = typename V::scalar;
     const V zero = broadcast<V>(0);
     T p_copy[block], v_copy[block];
+    int found = 0;
     for (std::int64_t i = 0; i < n; i += block) {
         const std::int64_t left = n - i;
         const T* shares = whole_block(p + i, left, T{0}, p_copy);
@@ -516,7 +529,10 @@ inline void for_gains(std::int64_t n, double epsilon, const typename V::scalar* 
             continue;
         }
         const auto wide = widened_block(shares);
-        const auto g = side_by_side<F64, 4>([&](int k) { return gain<T>(wide.v[k], epsilon); });
+        const auto computed = [&] { return side_by_side<F64, 4>([&](int k) { return gain<T>(wide.v[k], epsilon); }); };
+        const int place = found++;
+        if (place == gains.known && place < Gains::most) gains.of_block[gains.known++] = computed();
+        const auto g = place < gains.known ? gains.of_block[place] : computed();
         f(i, left, wide, g, widened_block(whole_block(v + i, left, T{0}, v_copy)));
     }
 }
@@ -534,11 +550,12 @@ inline void product_row(std::int64_t n, double epsilon, const typename V::scalar
     using T = typename V::scalar;
     if (p[0] != p[0]) return fill_row(out, n, nan_of<T>);
     Total mean{0, 0};
+    Gains known;
     // once more around the first mean: what is subtracted from v is then good to the differences, not to v itself
     for (int round = 0; round < (sizeof(T) == 4 ? 1 : 2); ++round) {
         Sum<F64> gains, products;
         for_gains<V>(
-            n, epsilon, p, v,
+            n, epsilon, p, v, known,
             [&](std::int64_t, std::int64_t, const auto& share, const auto& g, const auto& wide) {
                 gains.add_group(g);
                 products.add_group(weighted(share, g, wide, mean));
@@ -548,7 +565,7 @@ inline void product_row(std::int64_t n, double epsilon, const typename V::scalar
         if (all.high > 0) mean = moved(mean, (sum.high + sum.low) / (all.high + all.low));
     }
     for_gains<V>(
-        n, epsilon, p, v,
+        n, epsilon, p, v, known,
         [&](std::int64_t i, std::int64_t left, const auto& share, const auto& g, const auto& wide) {
             narrow_block(weighted(share, g, wide, mean), out + i, left);
         },

@@ -31,6 +31,12 @@ inline Total merge(Total a, Total b) {
     return {s.high, s.low + (a.low + b.low)};
 }
 
+// The sum of eight numbers, or of eight vectors lane by lane.
+inline double tree(const double (&s)[8]) { return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])); }
+inline F64 tree(const F64 (&s)[8]) {
+    return add(add(add(s[0], s[4]), add(s[2], s[6])), add(add(s[1], s[5]), add(s[3], s[7])));
+}
+
 template <class V>
 struct Sum;
 
@@ -54,7 +60,7 @@ struct Sum<F32> {
     SOFTMAXES_INLINE Total fold() const {
         double s[8];
         store(s, add(add(low, low_half(rest)), add(high, high_half(rest))));
-        return {((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])), 0.0};
+        return {tree(s), 0.0};
     }
 };
 
@@ -82,7 +88,7 @@ struct Sum<F64> {
         store(e, error);
         Total total{s[0], 0.0};
         for (int i = 1; i < 8; ++i) total = merge(total, {s[i], 0.0});
-        total.low += ((e[0] + e[4]) + (e[2] + e[6])) + ((e[1] + e[5]) + (e[3] + e[7]));
+        total.low += tree(e);
         return total;
     }
 };

@@ -1,4 +1,4 @@
-"""Rows of up to 64 entries are done several at once: a row gives the same beside any others and in any layout."""
+"""Rows are done several at once, a row to a lane: each gives the same beside any others and in any layout."""
 
 import numpy as np
 import pytest
@@ -45,6 +45,22 @@ def test_a_short_row_is_the_same_beside_any_others_and_in_any_layout(columns, dt
                 whole = function(logits, **options)
                 for other in layouts(function, logits, **options):
                     assert whole.tobytes() == np.ascontiguousarray(other).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [65, 80, 128, 129, 191, 1000, 1025])
+@pytest.mark.parametrize("scale", [0.1, 1, 3])
+def test_a_long_row_is_the_same_ready_and_along_another_axis(columns, dtype, scale):
+    rng = np.random.default_rng(columns)
+    for rows, offset in ((5, 0), (64, 0), (64, -300), (130, 5)):
+        logits = (rng.normal(size=(columns, rows)) * scale + offset).astype(dtype)
+        for function in (sm.softmax, sm.log_softmax, sm.logsumexp):
+            ready, along = function(np.ascontiguousarray(logits.T)), function(logits, axis=0)
+            assert ready.tobytes() == np.ascontiguousarray(along.T).tobytes()
+            if function is not sm.logsumexp:
+                in_place = logits.copy()
+                function(in_place, axis=0, out=in_place)
+                assert ready.tobytes() == np.ascontiguousarray(in_place.T).tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
