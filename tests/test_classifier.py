@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from softmaxes import native
 from softmaxes.classifier import SeparationWarning, SoftmaxClassifier, from_parameters
 from softmaxes.selection import SoftmaxClassifierCV
-from softmaxes.sources import Arrays
+from softmaxes.sources import Arrays, Block, Source
 
 
 def _binary() -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +119,49 @@ def test_a_source_gives_the_model_of_its_arrays() -> None:
     clf = SoftmaxClassifier().fit(Arrays(X, y))
     np.testing.assert_array_equal(clf.coef_, SoftmaxClassifier().fit(X, y).coef_)
     assert clf.classes_.tolist() == ["no", "yes"]
+
+
+class Stream(Source):
+    """Rows that can only be read from the first to the last."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, s: np.ndarray | None) -> None:
+        self.rows = Arrays(X, y, s)
+        self.n_rows, self.n_features = X.shape
+        self.dtype = X.dtype
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        return self.rows.blocks(rows)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {"low": 3.0}], ids=str)
+@pytest.mark.parametrize("source", [Arrays, Stream])
+def test_class_weights_are_weights_of_the_rows_wherever_they_come_from(source, class_weight) -> None:
+    rng = np.random.default_rng(0)
+    X, s = rng.standard_normal((90, 3)), rng.uniform(0.5, 2, 90)
+    y = np.array(["low"] * 60 + ["high"] * 20 + ["top"] * 10)
+    of_class = {"low": 3.0}
+    if class_weight == "balanced":
+        of_class = {label: s.sum() / (3 * s[y == label].sum()) for label in ("low", "high", "top")}
+    expected = SoftmaxClassifier(tol=1e-12).fit(X, y, s * np.array([of_class.get(label, 1.0) for label in y]))
+    clf = SoftmaxClassifier(tol=1e-12, class_weight=class_weight)
+    for fitted in (clf.fit(X, y, s), clf.fit(source(X, y, s))):
+        np.testing.assert_allclose(fitted.coef_, expected.coef_, rtol=0, atol=1e-9)
+
+
+def test_balance_leaves_out_a_class_without_weight() -> None:
+    X, y = DATA["wine"]()
+    clf = SoftmaxClassifier(class_weight="balanced").fit(X, y, np.where(y == 2, 0.0, 1.0))
+    assert clf.optimality_.met
+    assert clf.predict_proba(X[:5])[:, 2].max() < 1e-100
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64, bool, np.float64])
+def test_numbers_are_labels_of_their_own_type(dtype) -> None:
+    y = np.array([0, 1, 127, 1, 127, 0, 1, 0]).astype(dtype)
+    clf = SoftmaxClassifier().fit(np.arange(8.0)[:, None], y)
+    assert clf.classes_.dtype == dtype
+    np.testing.assert_array_equal(clf.classes_, np.unique(y))
+    assert clf.predict([[0.0]]).dtype == dtype
 
 
 def test_columns_of_several_classes_sum_to_zero() -> None:

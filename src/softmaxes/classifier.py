@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import ExitStack
 from importlib import import_module
 from numbers import Real
@@ -11,33 +10,21 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softmaxes.exponential import log_softmax, softmax
 from softmaxes.inference import Wald, wald
-from softmaxes.maps import Hardmax, Member, MinShift, Softmax, member
-from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss
-from softmaxes.solvers import NAMED, Certifier, Record, Solution, Solver, Stopping, choose
+from softmaxes.maps import Member, Softmax, member
+from softmaxes.objective import Objective, SoftmaxLoss
+from softmaxes.solvers import NAMED, Record, Solution, Solver, Stopping
 from softmaxes.solvers.incremental import Stream
-from softmaxes.solvers.separation import labelled, separated
-from softmaxes.sources import Arrays, IndexedSource, Partitions, Source, Sparse, classes_of, spilled
+from softmaxes.solvers.training import SeparationWarning, Training, loss_of
+from softmaxes.sources import Partitions, Source, spilled, validated
 from softmaxes.sources.checkpoint import Checkpointed
-from softmaxes.sources.encoding import codes_of, encoded
+from softmaxes.sources.encoding import class_weighted
 from softmaxes.sources.passes import Workers
 
-UNPENALISED_C = 1e4
-"""What C=inf falls back to where nothing but a penalty makes the optimum finite."""
-
-
-class SeparationWarning(UserWarning):
-    """Coefficients without a penalty would grow for ever, because the features separate classes."""
+__all__ = ["SeparationWarning", "SoftmaxClassifier", "from_parameters"]
 
 
 class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -70,7 +57,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     warm_start : bool, default=False
         Start from the coefficients of the previous fit if the classes and the features are as many.
     random_state : int, RandomState or None, default=None
-        Accepted as scikit-learn's estimators accept it; no solver here draws anything, so it changes nothing.
+        Accepted because scikit-learn's tools set it; nothing is drawn at random (samples of rows are taken at even
+        distances), so it changes nothing and a fit is repeatable without it.
     verbose : bool, default=False
     threads : int, default=None
         Threads for the passes over the data; None: as many as the BLAS may use. The result does not depend on it.
@@ -188,10 +176,10 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 known = np.unique(classes)
             elif classes is not None and not np.array_equal(np.unique(classes), known):
                 raise ValueError(f"classes={classes!r} differs from those of the first call, {known!r}")
-            _check_classes(known)
-            source = self._block(X, y, known, sample_weight, first=stream is None)
-            if self.l1_ratio > 0 or self.class_weight == "balanced" or self._loss() != SoftmaxLoss():
+            validated.check_classes(known)
+            if self.l1_ratio > 0 or self.class_weight == "balanced" or loss_of(self.map) != SoftmaxLoss():
                 raise ValueError("partial_fit needs map='softmax', l1_ratio=0 and no class_weight='balanced'")
+            source = validated.known(self, X, y, known, sample_weight, first=stream is None)
             with Workers(self.threads) as workers:
                 stream = stream or Stream(len(known), self.fit_intercept)
                 stream = stream.after(source, self._strength(), workers)
@@ -204,29 +192,20 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise
         return self
 
-    def _block(self, X: Any, y: Any, classes: np.ndarray, sample_weight: Any, first: bool) -> Arrays | Sparse:
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], reset=first)
-        codes = codes_of(column_or_1d(y, warn=True), classes)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if isinstance(self.class_weight, dict):
-            of_class = np.array([self.class_weight.get(label, 1.0) for label in classes])[codes]
-            weights = of_class if weights is None else weights * of_class
-        return Arrays(X, codes, weights) if isinstance(X, np.ndarray) else Sparse(X, codes, weights)
-
     def _fit(self, X: Any, y: Any, sample_weight: Any, checkpoint: str | Path | None) -> None:
         self._check_parameters()
         with ExitStack() as stack:
             if isinstance(X, Source):
-                source, classes = self._from_source(X, y, sample_weight)
+                source, classes = validated.given(self, X, y, sample_weight)
                 source = stack.enter_context(spilled(source, print if self.verbose else None))
+                if self.class_weight is not None:
+                    source = class_weighted(source, classes, self.class_weight)
             else:
-                source, classes = self._from_arrays(X, y, sample_weight)
+                source, classes = validated.labelled(self, X, y, sample_weight)
             self._select(source, classes)
             workers = stack.enter_context(self._workers(source, classes, checkpoint))
             objective = Objective(
-                source, len(classes), l2=0.0, loss=self._loss(), workers=workers, fit_intercept=self.fit_intercept
+                source, len(classes), l2=0.0, loss=loss_of(self.map), workers=workers, fit_intercept=self.fit_intercept
             )
             infinite = np.flatnonzero(~np.isfinite(objective.moments.deviation))
             if len(infinite):  # arrays were checked before, sources are as they pass by
@@ -238,7 +217,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     "two classes are needed"
                 )
             record = Record(objective, print if self.verbose else None)
-            found = self._solve(objective, classes, record)
+            found = self._solved(self._training(objective, record), classes)
             coef, intercept = objective.coefficients(found.evaluation.theta)
         if len(coef) > 1 and objective.loss.shift_invariant:
             # The symmetric solution: no probability depends on it. L1 norms do, unless it is of the intercepts.
@@ -264,49 +243,18 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _strength(self) -> float:
         return self.C
 
-    def _loss(self) -> RowLoss:
-        value = member(self.map)
-        if isinstance(value, Hardmax):
-            raise ValueError("map='hardmax' has no gradient to train by; train another map and use Hardmax afterwards")
-        if isinstance(value, MinShift):
-            raise ValueError(
-                "map='min_shift' gives one class of every row probability 0, so its loss is infinite for that class; "
-                "train another map"
-            )
-        return SoftmaxLoss() if value == Softmax() else MemberLoss(value)
+    def _training(self, objective: Objective, record: Record) -> Training:
+        asked = NAMED.get(self.solver) if isinstance(self.solver, str) else self.solver
+        return Training(objective, asked, self.l1_ratio, Stopping(self.tol, self.max_iter), record)
 
-    def _solve(self, objective: Objective, classes: np.ndarray, record: Record) -> Solution:
-        """Return the solution at C; where no penalty leaves no finite one, that at a large C, and a warning."""
-        start = objective.start()
-        begin = self._warm(objective, classes, start)
+    def _solved(self, training: Training, classes: np.ndarray) -> Solution:
+        begin = self._warm(training.objective, classes, training.start)
         C = self._strength()
-        penalised = np.isfinite(C)
-        found = self._minimise(objective, start, begin, C if penalised else UNPENALISED_C, record)
-        if penalised:
-            return found
-        self.separated_classes_ = classes[:0]
-        if isinstance(objective.loss, SoftmaxLoss) and labelled(objective):
-            self.separated_classes_ = classes[separated(objective, found.evaluation.theta)]
-        if len(self.separated_classes_):
-            names = ", ".join(str(label) for label in self.separated_classes_[:10])
-            _explain(f"the features separate these classes from all others without an error: {names}")
-            return found
-        free = self._minimise(objective, start, found.evaluation.theta, np.inf, record)
-        if not free.optimality.met:
-            _explain("the loss still falls as the coefficients grow, so some combination of classes is separable")
-            return found
-        return free
-
-    def _minimise(
-        self, objective: Objective, start: np.ndarray, begin: np.ndarray, C: float, record: Record
-    ) -> Solution:
-        objective.set_penalty(C, self.l1_ratio)
-        solver, reason = self._solver(objective)
-        record.say(f"{solver!r}: {reason}")
-        self.solver_, self.solver_reason_ = solver, reason
-        certifier = Certifier(objective, objective.evaluate(start))
-        found = solver.minimise(objective, begin, certifier, Stopping(self.tol, self.max_iter), record)
-        record.say(found.reason)
+        if np.isfinite(C):
+            found = training.at(C, begin)
+        else:
+            found, self.separated_classes_ = training.without_penalty(begin, classes)
+        self.solver_, self.solver_reason_ = training.choice.solver, training.choice.reason
         return found
 
     def _keep(self, solution: Solution, record: Record) -> None:
@@ -337,19 +285,6 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not isinstance(self.solver, Solver) and self.solver != "auto" and self.solver not in NAMED:
             raise ValueError(f"solver={self.solver!r} is not known; known are 'auto', {', '.join(map(repr, NAMED))}")
 
-    def _solver(self, objective: Objective) -> tuple[Solver, str]:
-        if self.solver == "auto":
-            choice = choose(objective)
-            return choice.solver, choice.reason
-        solver = self.solver if isinstance(self.solver, Solver) else NAMED[self.solver]
-        if "rows at any place" in solver.needs and not isinstance(objective.source, IndexedSource):
-            raise ValueError(f"solver={solver.name!r} needs rows in memory; for this source use 'lbfgs' or 'auto'")
-        if "softmax" in solver.needs and not isinstance(objective.loss, SoftmaxLoss):
-            raise ValueError(f"solver={solver.name!r} needs map='softmax'; for this map use 'lbfgs' or 'auto'")
-        if objective.l1 > 0 and "smooth" in solver.needs:
-            raise ValueError(f"solver={solver.name!r} needs a smooth penalty; with l1_ratio > 0 use 'owlqn' or 'auto'")
-        return solver, "as asked"
-
     def _warm(self, objective: Objective, classes: np.ndarray, start: np.ndarray) -> np.ndarray:
         coef = getattr(self, "coef_", None)
         if not self.warm_start or coef is None or not np.array_equal(classes, self.classes_):
@@ -357,66 +292,6 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if coef.shape != (objective.n_outputs, objective.n_features):
             return start
         return objective.symmetric_part(objective.theta(coef.astype(np.float64), self.intercept_.astype(np.float64)))
-
-    def _from_arrays(self, X: Any, y: Any, sample_weight: Any) -> tuple[Source, np.ndarray]:
-        if y is None:
-            raise ValueError("requires y to be passed, but the target y is None")
-        shape = np.asarray(y).shape
-        if len(shape) == 2 and shape[1] > 1:
-            return self._from_probabilities(X, y, sample_weight)
-        X, y = _validated(self, X, y)
-        y = column_or_1d(y, warn=True)
-        plain = y.dtype.kind in "biuU"  # surely labels: the check is a good part of a tiny fit
-        if not plain:
-            check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if plain and 2 * len(classes) > len(y):
-            check_classification_targets(y)  # warns of labels that hardly repeat
-        _check_classes(classes)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if self.class_weight is not None:
-            of_class = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
-            weights = of_class[codes] if weights is None else weights * of_class[codes]
-        kind = Arrays if isinstance(X, np.ndarray) else Sparse
-        return kind(X, codes.astype(np.int64, copy=False), weights), classes
-
-    def _from_probabilities(self, X: Any, y: Any, sample_weight: Any) -> tuple[Source, np.ndarray]:
-        if self.class_weight is not None:
-            raise ValueError(
-                "class_weight weighs labels; with probabilities for targets, weigh the rows: sample_weight"
-            )
-        X, y = _validated(self, X, y, multi_output=True)
-        y = np.asarray(y, dtype=np.float64)
-        sums = y.sum(axis=1)
-        bad = np.flatnonzero((np.abs(sums - 1) > 1e-6) | (y < 0).any(axis=1))
-        if len(bad):
-            raise ValueError(
-                f"y has {y.shape[1]} columns, so its rows must be probabilities: >= 0, with sum 1; row {bad[0]} is "
-                f"{y[bad[0]]} (for labels pass a 1-D array)"
-            )
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        kind = Arrays if isinstance(X, np.ndarray) else Sparse
-        return kind(X, y / sums[:, None], weights), np.arange(y.shape[1])
-
-    def _from_source(self, source: Source, y: Any, sample_weight: Any) -> tuple[Source, np.ndarray]:
-        if y is not None or sample_weight is not None:
-            raise ValueError("a source brings its own targets and weights; leave y and sample_weight out")
-        classes = classes_of(source)
-        _check_classes(classes)
-        self.n_features_in_ = source.n_features
-        names = getattr(source, "feature_names", None)
-        if names is not None:
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-        of_class = None
-        if self.class_weight == "balanced":
-            raise ValueError("class_weight='balanced' needs y in memory; pass a dict of weights for a source")
-        if self.class_weight is not None:
-            of_class = compute_class_weight(self.class_weight, classes=classes, y=classes)
-        return encoded(source, classes, of_class), classes
 
     # ---- using ------------------------------------------------------------------------------------------------
 
@@ -467,23 +342,14 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Only for map="softmax" with l1_ratio=0 and few enough parameters to invert their Hessian. See `Wald`.
         """
         check_is_fitted(self)
-        if self._loss() != SoftmaxLoss() or self.l1_ratio > 0:
+        if loss_of(self.map) != SoftmaxLoss() or self.l1_ratio > 0:
             raise ValueError("standard errors need map='softmax' and l1_ratio=0")
         if y is None:
             if self.class_weight is not None:
                 raise ValueError("with class_weight the Hessian depends on y; pass y")
             y = np.resize(self.classes_, np.shape(X)[0])  # any labels: no weight depends on them
-        labels = np.asarray(y)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
-        if self.class_weight is not None:
-            of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=labels, sample_weight=weights)[
-                codes_of(labels, self.classes_)
-            ]
-            weights = of_class if weights is None else weights * of_class
-        kind = Arrays if isinstance(X, np.ndarray) else Sparse
         with Workers(self.threads) as workers:
-            source = kind(X, codes_of(labels, self.classes_), weights)
+            source = validated.known(self, X, y, self.classes_, sample_weight)
             objective = Objective(source, len(self.classes_), l2=0.0, workers=workers, fit_intercept=self.fit_intercept)
             objective.l2 = 1.0 / (self._strength() * objective.moments.total)
             return wald(objective, self.coef_.astype(np.float64), self.intercept_.astype(np.float64), level)
@@ -524,47 +390,3 @@ def from_parameters(classes: np.ndarray, coef: np.ndarray, intercept: np.ndarray
     for name, value in fitted.items():
         setattr(clf, name, value)
     return clf
-
-
-def _validated(clf: SoftmaxClassifier, X: Any, y: Any, *, multi_output: bool = False) -> tuple[Any, Any]:
-    """Return X and y as scikit-learn validates them, CSR or dense, and say where a value is not finite."""
-    try:
-        return validate_data(  # type: ignore[no-any-return]
-            clf, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=multi_output
-        )
-    except ValueError as error:
-        where = _first_not_finite(X) if "Input X contains" in str(error) else None
-        if where is None:
-            raise
-        row, column = where
-        raise ValueError(f"{error}\nThe first of them is in row {row}, column {column}.") from None
-
-
-def _explain(why: str) -> None:
-    warnings.warn(
-        f"C=inf has no finite optimum here: {why}. The model of C={UNPENALISED_C:g} is returned; its probabilities are "
-        "limited by that C alone. Choose a finite C, or drop the features that give the classes away.",
-        SeparationWarning,
-        stacklevel=5,
-    )
-
-
-def _first_not_finite(X: Any) -> tuple[int, int] | None:
-    try:
-        values = X.tocoo() if hasattr(X, "tocoo") else np.asarray(X, dtype=np.float64)
-    except (TypeError, ValueError):
-        return None
-    if isinstance(values, np.ndarray):
-        places = np.argwhere(~np.isfinite(values))
-        return (int(places[0][0]), int(places[0][1])) if len(places) and values.ndim == 2 else None
-    bad = np.flatnonzero(~np.isfinite(values.data))
-    return (int(values.row[bad[0]]), int(values.col[bad[0]])) if len(bad) else None
-
-
-def _check_classes(classes: np.ndarray) -> None:
-    if len(classes) < 2:
-        raise ValueError(
-            f"y contains one class only, {classes[0]!r}; a classifier needs samples of at least two classes"
-            if len(classes)
-            else "y is empty; samples of at least two classes are needed"
-        )

@@ -10,7 +10,8 @@ from sklearn.model_selection import check_cv
 from softmaxes.classifier import SoftmaxClassifier
 from softmaxes.maps import Member
 from softmaxes.objective import Objective
-from softmaxes.solvers import Certifier, Record, Solver, Stopping
+from softmaxes.solvers import Record, Solver, Stopping
+from softmaxes.solvers.training import loss_of
 from softmaxes.sources import Arrays, Source, Sparse
 from softmaxes.sources.passes import Workers
 
@@ -113,18 +114,20 @@ class SoftmaxClassifierCV(SoftmaxClassifier):
         with Workers(self.threads) as workers:
             objective, outside = (
                 Objective(
-                    source, len(classes), l2=0.0, loss=self._loss(), workers=workers, fit_intercept=self.fit_intercept
+                    source,
+                    len(classes),
+                    l2=0.0,
+                    loss=loss_of(self.map),
+                    workers=workers,
+                    fit_intercept=self.fit_intercept,
                 )
                 for source in (train, held_out)
             )
-            start = theta = objective.start()
-            at_start = objective.evaluate(start)
+            training = self._training(objective, Record(objective))
+            training.stopping = Stopping(max(self.tol, FOLD_TOLERANCE), self.max_iter)
+            theta = training.start
             for C in self.Cs_:
-                objective.set_penalty(C, self.l1_ratio)
-                solver, _ = self._solver(objective)
-                stopping = Stopping(max(self.tol, FOLD_TOLERANCE), self.max_iter)
-                certifier = Certifier(objective, at_start)
-                theta = solver.minimise(objective, theta, certifier, stopping, Record(objective)).evaluation.theta
+                theta = training.at(C, theta).evaluation.theta
                 there = outside.theta(*objective.coefficients(theta))
                 losses.append(outside.evaluate(there, "double").loss)
         return losses

@@ -57,6 +57,41 @@ def encoded(source: Source, classes: np.ndarray, class_weight: np.ndarray | None
     return replace(source, targets=codes, weights=weights)  # type: ignore[type-var]
 
 
+def class_weighted(source: Source, classes: np.ndarray, class_weight: Any) -> Source:
+    """Return a source of codes whose weights are multiplied by those of their classes: see `weights_of`.
+
+    For "balanced" the rows are passed over once, unless their labels are in memory.
+    """
+    totals = _totals(source, len(classes)) if class_weight == "balanced" else np.ones(len(classes))
+    return encoded(source, np.arange(len(classes)), weights_of(class_weight, classes, totals))
+
+
+def weights_of(class_weight: Any, classes: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return the weight of each class.
+
+    class_weight: {label: weight}, 1 for a label that is not there; or "balanced": Σ s / (n_classes Σ s of the class).
+    totals: Σ s of each class; where that is 0, any weight will do.
+    """
+    from sklearn.utils import compute_class_weight
+
+    if class_weight == "balanced":
+        balanced: np.ndarray = totals.sum() / (len(classes) * np.where(totals > 0, totals, 1.0))
+        return balanced
+    return np.asarray(compute_class_weight(class_weight, classes=classes, y=classes), dtype=np.float64)
+
+
+def _totals(source: Source, n_classes: int) -> np.ndarray:
+    """Return Σ s of each class in a source of codes."""
+    totals = np.zeros(n_classes)
+    targets = getattr(source, "targets", None)
+    if isinstance(source, IndexedSource) and targets is not None:
+        totals += np.bincount(targets, source.weights, n_classes)  # type: ignore[attr-defined]
+        return totals
+    for block in source.blocks(65536):
+        totals += np.bincount(block.targets, block.weights, n_classes)  # type: ignore[arg-type]
+    return totals
+
+
 @dataclass(frozen=True, eq=False)
 class Encoded(Source):
     """A source whose labels become codes 0 ... n_classes - 1, and whose weights are multiplied by the classes'."""
