@@ -29,8 +29,8 @@ from softmaxes.solvers import (
 )
 from softmaxes.solvers.direct import Direct
 from softmaxes.solvers.linesearch import search
-from softmaxes.solvers.preconditioners import PRECONDITIONERS
-from softmaxes.solvers.sampled import ACCURACY, SHARE, Sampled, stride_of
+from softmaxes.solvers.preconditioners import PRECONDITIONERS, SHARE, stride_of
+from softmaxes.solvers.sampled import ACCURACY, Sampled
 from softmaxes.sources import Arrays, Sparse
 from softmaxes.sources.passes import Workers
 
@@ -207,7 +207,7 @@ def test_a_sample_s_newton_step_solves_its_own_hessian(n_classes: int, sparse: b
         metric = Sampled(objective)
         theta, gradient = (objective.symmetric_part(rng.standard_normal(objective.start().shape)) for _ in range(2))
         metric.refresh(theta)
-        matrix = objective.sampled(stride_of(len(y), theta.size)).hessian(theta, "double")
+        matrix = objective.sampled(stride_of(objective)).hessian(theta, "double")
         matrix += np.diag(np.tile(np.append(0.01 * objective.scale**2, 0.0), len(theta)))
         exact = np.linalg.lstsq(matrix, gradient.ravel(), rcond=1e-12)[0]
         error = (
@@ -216,8 +216,16 @@ def test_a_sample_s_newton_step_solves_its_own_hessian(n_classes: int, sparse: b
         )
         # The energy of the error, where conjugate gradients go down; they stop by an equivalent norm.
         assert error @ matrix @ error <= (3 * ACCURACY) ** 2 * (exact @ matrix @ exact)
-        assert stride_of(1_000_000, 100) == SHARE
-        assert stride_of(120, 100) == 1
+
+
+def test_a_sample_has_rows_enough_for_its_hessian() -> None:
+    with Workers(1) as workers:
+        plenty, few = (
+            Objective(Arrays(np.zeros((n, 20), np.float32), np.arange(n) % 2), 2, l2=0.1, workers=workers)
+            for n in (10_000, 300)
+        )
+        assert stride_of(plenty) == SHARE
+        assert stride_of(few) == 1
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

@@ -27,6 +27,7 @@ import numpy as np
 from softmaxes import native
 from softmaxes.maps import Member, RegularisedArgmax, Softmax
 from softmaxes.sources.base import Block, IndexedSource, Source
+from softmaxes.sources.distributed import Partitions
 from softmaxes.sources.moments import Moments
 from softmaxes.sources.passes import Plan, Workers
 from softmaxes.sources.tiles import Scratch, tile_features, tile_logits
@@ -38,6 +39,10 @@ _DTYPES: dict[str, Any] = {"single": np.float32, "double": np.float64}
 MOMENT_ROWS = 20_000
 MOMENT_ROWS_PER_FEATURE = 30
 """Rows from which second moments are taken for a preconditioner: the larger of the two."""
+
+CURVATURE_ROWS_PER_CLASS = 4
+CURVATURE_WORK = 2e8
+"""With many classes their curvature is taken from fewer rows: so many operations, but not less than that per class."""
 
 _OFFSET_LIMIT = 32.0
 """Means above this many standard deviations are subtracted from each tile before the product, not after it."""
@@ -172,6 +177,8 @@ class Objective:
         self.n_outputs = 1 if n_classes == 2 and self.loss.shift_invariant else n_classes
         self.plan = Plan.of(source, n_classes)
         self.passes = 0.0
+        self._whole: Objective | None = None
+        self._second_moment: np.ndarray | None = None
         deviation = self.moments.deviation
         self.scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
         # Without an intercept nothing can absorb a shift, so the features are only scaled.
@@ -260,10 +267,14 @@ class Objective:
         if not isinstance(self.loss, SoftmaxLoss):
             uniform = np.eye(self.n_classes) / self.n_classes - 1 / self.n_classes**2
             return uniform[1:, 1:] if self.n_outputs == 1 else uniform
-        source = self._enough(MOMENT_ROWS)
+        size = self.n_classes**2
+        source = self._enough(
+            max(min(MOMENT_ROWS, int(CURVATURE_WORK / size)), CURVATURE_ROWS_PER_CLASS * self.n_classes)
+        )
         self.passes += source.n_rows / self.source.n_rows
         model = self.model(theta, "single")
-        sums = self.workers.fold(source, Plan.of(source, self.n_classes), lambda: _CurvatureSums(self, model))
+        plan = Plan.of(source, self.n_classes, 2 * size)
+        sums = self.workers.fold(source, plan, lambda: _CurvatureSums(self, model))
         mean = sums.probabilities / sums.probabilities.sum()
         matrix: np.ndarray = np.diag(mean) - sums.squares / sums.probabilities.sum()
         return matrix[1:, 1:] if self.n_outputs == 1 else matrix
@@ -287,31 +298,39 @@ class Objective:
         """
         self.passes += 1
         model = self.model(theta, precision)
-        plan = Plan.of(self.source, self.n_classes, 32 * theta.size**2)
+        plan = Plan.of(self.source, self.n_classes, theta.size**2)
         matrix = self.workers.fold(self.source, plan, lambda: _HessianSums(self, model)).matrix
         matrix /= self.moments.total
         return matrix
 
     def second_moment(self) -> np.ndarray:
         """Return the mean of x̃ x̃ᵀ over standardised features, (d, d), from enough rows to know it."""
+        if self._whole is not None:
+            return self._whole.second_moment()
+        if self._second_moment is not None:
+            return self._second_moment
         source = self._enough(max(MOMENT_ROWS, MOMENT_ROWS_PER_FEATURE * self.n_features))
         self.passes += source.n_rows / self.source.n_rows
         plan = Plan.of(source, self.n_classes, self.n_features**2)
         sums = self.workers.fold(source, plan, lambda: _SecondMomentSums(self))
-        return sums.products / sums.total
+        self._second_moment = sums.products / sums.total
+        return self._second_moment
 
     def _enough(self, rows: int) -> Source:
         """Return about so many of the source's rows, evenly spread, if it can reach them; else all."""
-        if isinstance(self.source, IndexedSource) and self.source.n_rows >= 2 * rows:
+        if isinstance(self.source, (IndexedSource, Partitions)) and self.source.n_rows >= 2 * rows:
             return self.source.every(self.source.n_rows // rows)
         return self.source
 
     def sampled(self, stride: int) -> Objective:
-        """Return the objective of every stride-th row, in the same coordinates and with the same λ."""
+        """Return the objective of every stride-th row, in the same coordinates and with the same λ.
+
+        Its second moments are those of all rows.
+        """
         assert isinstance(self.source, IndexedSource)
         source = self.source.every(stride)
         own = Moments.of(source, self.n_classes, self.workers)
-        return Objective(
+        sample = Objective(
             source,
             self.n_classes,
             l2=self.l2,
@@ -321,6 +340,8 @@ class Objective:
             fit_intercept=self.fit_intercept,
             moments=replace(self.moments, class_weight=own.class_weight),
         )
+        sample._whole = self._whole or self
+        return sample
 
     def model(self, theta: np.ndarray, precision: Precision) -> _Model:
         """Return θ as the tiles need it."""

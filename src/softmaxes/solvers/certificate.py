@@ -75,7 +75,11 @@ class Certifier:
     """Proven bounds on f - f* for evaluations of one objective."""
 
     def __init__(self, objective: Objective, at_start: Evaluation) -> None:
-        """at_start: the evaluation at `objective.start()`, where W = 0 and p is one distribution for all rows."""
+        """at_start: the evaluation at `objective.start()`, where W = 0 and p is one distribution for all rows.
+
+        It holds for any penalty, and is kept for a solver that begins there.
+        """
+        self.at_start = at_start
         self._objective = objective
         share = objective.moments.class_weight / objective.moments.total
         self._share = share

@@ -9,9 +9,8 @@ from softmaxes.solvers.base import Solver
 from softmaxes.solvers.lbfgs import LBFGS
 from softmaxes.solvers.newton import Newton
 from softmaxes.solvers.owlqn import OWLQN
+from softmaxes.solvers.preconditioners import stride_of
 from softmaxes.solvers.progressive import Progressive
-from softmaxes.solvers.sampled import stride_of
-from softmaxes.sources import IndexedSource
 
 KRONECKER_FEATURES = 1500
 """Above this many features the two eigendecompositions of the Kronecker preconditioner cost more than they save."""
@@ -48,32 +47,32 @@ def choose(objective: Objective) -> Choice:
     if objective.l1 > 0:
         return Choice(OWLQN(), "coefficients that are exactly 0 (l1_ratio > 0) need steps that can stop there")
     size = objective.n_outputs * (objective.n_features + 1)
-    few = size <= DENSE_SIZE and objective.source.n_rows * size**2 <= DENSE_WORK
-    if few and isinstance(objective.loss, SoftmaxLoss):
-        if objective.source.n_rows * size**2 <= TINY_WORK:
-            return Choice(Newton(), f"{size} parameters and {objective.source.n_rows} rows: Hessians are no cost")
+    n_rows, n_features = objective.source.n_rows, objective.n_features
+    softmax = isinstance(objective.loss, SoftmaxLoss)
+    few = size <= DENSE_SIZE and n_rows * size**2 <= DENSE_WORK and softmax
+    if few and n_rows * size**2 <= TINY_WORK:
+        return Choice(Newton(), f"{size} parameters and {n_rows} rows: Hessians are no cost")
+    kind = "many" if n_features > KRONECKER_FEATURES else ""
+    if objective.source.is_sparse and n_features**2 > SPARSE_ROWS * n_rows:
+        kind = "sparse"
+    stride = stride_of(objective)
+    if softmax and stride >= 4 and n_rows * n_features >= PLENTY_VALUES and not kind:
+        reason = f"{n_rows} rows are plenty for {size} parameters: a start from every {stride}th of them, then all, "
+        if few:
+            of_all = LBFGS(preconditioner="dense", refresh=(1, 2, 4, 8))
+            return Choice(Progressive((stride,), of_all=of_all), reason + "with the Hessian of the sample, factored")
+        return Choice(Progressive((stride,)), reason + "with the curvature of the sample")
+    if few:
         return Choice(
             LBFGS(preconditioner="dense", refresh=(14, 32, 60)),
             f"{size} parameters are few enough to factor the Hessian itself now and then",
         )
-    costly = objective.source.is_sparse and objective.n_features**2 > SPARSE_ROWS * objective.source.n_rows
-    if costly or objective.n_features > KRONECKER_FEATURES:
-        kind = "sparse" if objective.source.is_sparse else "many"
+    if kind:
         return Choice(
             LBFGS(history=5 if size > LONG_SIZE else 10, preconditioner="diagonal"),
-            f"the features are {kind} ({objective.n_features}): a diagonal preconditioner and a short history",
-        )
-    n_rows = objective.source.n_rows
-    stride = stride_of(n_rows, size)
-    plenty = stride >= 4 and n_rows * objective.n_features >= PLENTY_VALUES
-    if plenty and isinstance(objective.source, IndexedSource) and isinstance(objective.loss, SoftmaxLoss):
-        return Choice(
-            Progressive((stride,)),
-            f"{n_rows} rows are plenty for {size} parameters: a start from every {stride}th of them, then all, with "
-            "the curvature of the sample",
+            f"the features are {kind} ({n_features}): a diagonal preconditioner and a short history",
         )
     return Choice(
         LBFGS(),
-        f"{objective.n_features} features: second moments can be factored, so curvature is preconditioned by "
-        "a Kronecker product",
+        f"{n_features} features: second moments can be factored, so curvature is preconditioned by a Kronecker product",
     )

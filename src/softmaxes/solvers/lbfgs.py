@@ -74,7 +74,9 @@ class _Run:
 
     def descend(self, theta: np.ndarray, precision: Precision) -> None:
         """Iterate from theta until the tolerance is reached, iterations run out, or rounding has the upper hand."""
-        current = self.objective.evaluate(theta, precision)
+        current = self.certifier.at_start
+        if theta is not current.theta or precision != current.precision:
+            current = self.objective.evaluate(theta, precision)
         if self.iteration == 0:
             self.metric.refresh(theta)
         patience = Patience()

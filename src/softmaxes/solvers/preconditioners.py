@@ -15,6 +15,13 @@ from typing import Protocol
 import numpy as np
 
 from softmaxes.objective import Objective
+from softmaxes.sources.base import IndexedSource
+
+SHARE = 16
+"""A sample is this part of all rows,"""
+
+ROWS_PER_PARAMETER = 10
+"""unless that is fewer rows than this for every parameter: its Hessian has to be near that of all rows."""
 
 
 class Preconditioner(Protocol):
@@ -31,6 +38,14 @@ class Preconditioner(Protocol):
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         """Return the approximate inverse Hessian times gradient, both (k, d + 1)."""
+
+
+def stride_of(objective: Objective) -> int:
+    """Return the distance of the rows of a sample, 1 where rows are too few for one or can't be reached at once."""
+    if not isinstance(objective.source, IndexedSource):
+        return 1
+    n_rows, size = objective.source.n_rows, objective.n_outputs * (objective.n_features + 1)
+    return max(1, n_rows // max(n_rows // SHARE, ROWS_PER_PARAMETER * size))
 
 
 class Kronecker:
@@ -79,10 +94,15 @@ class Kronecker:
 
 
 class Dense:
-    """The inverse of the Hessian itself, for few parameters; at first the Kronecker product, exact at W = 0."""
+    """The inverse of the Hessian itself, for few parameters; at first the Kronecker product, exact at W = 0.
+
+    Where rows are plenty for the parameters, the Hessian is that of a sample of them.
+    """
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
+        stride = stride_of(objective)
+        self._sample = objective.sampled(stride) if stride > 1 else objective
         self._current: Kronecker | Inverse = Kronecker(objective)
 
     @property
@@ -94,7 +114,11 @@ class Dense:
         if isinstance(self._current, Kronecker) and not theta[:, :-1].any():
             self._current.refresh(theta)
         else:
-            self._current = Inverse(self._objective, self._objective.hessian(theta), 1e-7)
+            before = self._sample.passes
+            self._current = Inverse(self._objective, self._sample.hessian(theta), 1e-7)
+            if self._sample is not self._objective:
+                share = self._sample.source.n_rows / self._objective.source.n_rows
+                self._objective.passes += (self._sample.passes - before) * share
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         return self._current.solve(gradient)

@@ -8,24 +8,13 @@ from typing import Any
 import numpy as np
 
 from softmaxes.objective import Objective
-from softmaxes.solvers.preconditioners import Kronecker
+from softmaxes.solvers.preconditioners import Kronecker, stride_of
 from softmaxes.sources.base import Block, IndexedSource
-
-SHARE = 16
-"""A sample is this part of all rows,"""
-
-ROWS_PER_PARAMETER = 10
-"""unless that is fewer rows than this for every parameter: its Hessian has to be near that of all rows."""
 
 ACCURACY = 0.1
 """Conjugate gradients stop when the residual has shrunk to this; the sample's Hessian is no better than that."""
 
 MOST_PRODUCTS = 30
-
-
-def stride_of(n_rows: int, n_parameters: int) -> int:
-    """Return the distance of the rows of a sample, 1 where rows are too few for one."""
-    return max(1, n_rows // max(n_rows // SHARE, ROWS_PER_PARAMETER * n_parameters))
 
 
 class Sampled:
@@ -40,8 +29,7 @@ class Sampled:
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._kronecker = Kronecker(objective)
-        size = objective.n_outputs * (objective.n_features + 1)
-        self._sample = objective.sampled(stride_of(objective.source.n_rows, size))
+        self._sample = objective.sampled(stride_of(objective))
         self._share = self._sample.source.n_rows / objective.source.n_rows
         self._model: Objective
 

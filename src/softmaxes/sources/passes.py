@@ -76,7 +76,8 @@ class Plan:
             tile_rows = max(2048, min(SPARSE_LOGITS // n_classes, -(-n_rows // 4)))
         tiles = max(1, -(-n_rows // tile_rows))
         parts = max(1, min(MOST_PARTS, PART_BYTES // (8 * (sum_size or n_features * n_classes) + 1)))
-        return cls(n_rows, tile_rows, -(-tiles // min(tiles, parts)), n_rows * width > SHARED_VALUES)
+        work = n_rows * max(width, (sum_size or 0) // n_features)
+        return cls(n_rows, tile_rows, -(-tiles // min(tiles, parts)), work > SHARED_VALUES)
 
     def parts(self) -> Iterator[tuple[int, int]]:
         """Yield the first row and the row after the last of each part."""
