@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 LADDER = 2.0
-"""Iterations grow by this factor until the strictest level is reached,"""
+"""Iterations grow by this factor (by its square while the level is far) until the strictest level is reached,"""
+
+FAR = 100.0
 
 FINE = 1.1
 """and the least number for a level is then found to this factor."""
@@ -64,9 +66,10 @@ class Ladder:
         while not self.exhausted:
             self.run(int(iterations), seconds)
             took, reached = self.runs[int(iterations)]
-            if reached <= level or took * LADDER > seconds:
+            factor = LADDER if reached <= FAR * level or took * LADDER**2 > seconds else LADDER**2
+            if reached <= level or took * factor > seconds:
                 return
-            iterations *= LADDER
+            iterations *= factor
 
     def least(self, level: float) -> int | None:
         """Return the fewest iterations known to reach the level."""

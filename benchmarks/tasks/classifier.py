@@ -104,7 +104,7 @@ def row(name: str, seconds: float) -> dict[str, Any]:
         **memory(name),
     }
     for level in LEVELS:
-        passed = _passed(model, X, y, level, distance)
+        passed = _passed(model, X, y, level, distance, star)
         if passed is None:
             line[f"{level:g}"] = dict.fromkeys(("ours", "passes", "peer", "peer_is", "ratio"))
             continue
@@ -127,11 +127,12 @@ def row(name: str, seconds: float) -> dict[str, Any]:
     return line
 
 
-def _passed(model: SoftmaxClassifier, X: Any, y: np.ndarray, level: float, distance: Any) -> tuple[int, float] | None:
+def _passed(
+    model: SoftmaxClassifier, X: Any, y: np.ndarray, level: float, distance: Any, star: float
+) -> tuple[int, float] | None:
     """Return the fewest iterations with which a fit comes within the level, and its passes over the data."""
-    least = model.history_[-1].objective
-    near = [k for k, at in enumerate(model.history_) if at.objective <= least * (1 + 2 * level)]
-    for iterations in range(max(1, near[0] - 1), model.n_iter_ + 1):
+    near = [k for k, at in enumerate(model.history_) if at.objective <= star + level * abs(star)]
+    for iterations in range(max(1, near[0]) if near else model.n_iter_, model.n_iter_ + 1):
         trial = SoftmaxClassifier(max_iter=iterations).fit(X, y)
         if distance(trial) <= level:
             return iterations, trial.history_[-1].passes
