@@ -143,6 +143,27 @@ def test_cutoffs_must_increase(cutoffs):
         heads.AdaptiveSoftmax(3, 10, cutoffs=cutoffs)
 
 
+@pytest.mark.parametrize("cutoffs", (5, (2.5,), ("a",)))
+def test_cutoffs_are_whole_numbers(cutoffs):
+    with pytest.raises(TypeError, match="whole numbers are needed"):
+        heads.AdaptiveSoftmax(3, 10, cutoffs=cutoffs)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    (
+        ({"batch_rows": 0}, ValueError, "batch_rows=0; it must be at least 1"),
+        ({"least_mass": 2.0}, ValueError, "least_mass=2.0; it is a share"),
+        ({"most_clusters": -1}, ValueError, "most_clusters=-1"),
+        ({"max_bytes": "64MB"}, TypeError, "a number of bytes is needed"),
+        ({"max_bytes": None}, TypeError, "a number of bytes is needed"),
+    ),
+)
+def test_options_that_make_no_sense(options, error, message):
+    with pytest.raises(error, match=message):
+        heads.AdaptiveSoftmax(3, 10, **options)
+
+
 def test_other_bad_configuration():
     with pytest.raises(ValueError, match=r"divisor=0\.5"):
         heads.AdaptiveSoftmax(3, 10, divisor=0.5)

@@ -377,6 +377,7 @@ def test_fitting_learns_a_separable_problem(make):
     (
         ((0, 5), {}, ValueError, "n_features=0"),
         ((3, 0), {}, ValueError, "n_classes=0"),
+        ((3.0, 5), {}, TypeError, "n_features=3.0; a whole number"),
         ((3, 5, [1, 2]), {}, ValueError, r"counts has shape \(2,\)"),
         ((3, 5, [1, 2, 3, -1, 0]), {}, ValueError, "counts holds"),
         ((3, 5), {"learning_rate": 0}, ValueError, "learning_rate=0"),
@@ -405,6 +406,12 @@ def test_bad_batches_are_refused(make):
     np.testing.assert_array_equal(parameters(head), before)
     with pytest.raises(ValueError, match=f"k={V + 1}"):
         head.top_k(hidden, V + 1)
+    with pytest.raises(ValueError, match="batch_rows=0"):
+        head.fit(hidden, target, batch_rows=0)
+    with pytest.raises(ValueError, match="epochs=-1"):
+        head.fit(hidden, target, epochs=-1)
+    with pytest.raises(TypeError, match=r"k=2\.5"):
+        head.top_k(hidden, 2.5)
     with pytest.raises(ValueError, match="k=0"):
         head.top_k(hidden, 0)
 

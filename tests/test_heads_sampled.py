@@ -193,6 +193,23 @@ def test_bad_configuration(options, message):
         heads.SampledSoftmax(3, V, **options)
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    (
+        (lambda: heads.SampledSoftmax(3, V, n_samples=2.5), TypeError, "n_samples=2.5; a whole number"),
+        (lambda: heads.UniformSampler(0), ValueError, "n_classes=0"),
+        (lambda: heads.UnigramSampler(COUNTS, alpha=np.nan), ValueError, "alpha=nan"),
+        (lambda: heads.UnigramSampler([]), ValueError, "one number a class"),
+        (lambda: heads.UnigramSampler([1, -1]), ValueError, "negative"),
+        (lambda: heads.LogUniformSampler(V, [1, 2]), ValueError, r"needed is \(12,\)"),
+        (lambda: heads.TopMixSampler(COUNTS, -1), ValueError, "n_top=-1"),
+    ),
+)
+def test_samplers_are_checked(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
 def test_a_mixture_must_leave_something_to_draw():
     with pytest.raises(ValueError, match="n_top=12"):
         heads.TopMixSampler(COUNTS, V)

@@ -15,6 +15,7 @@ from array_api_compat import torch as xp
 
 from softmaxes.arrays import as_floating, layout
 from softmaxes.heads.blocks import Blocks, Product, plan, spans
+from softmaxes.heads.counting import budget
 from softmaxes.heads.linear import check_shapes
 from softmaxes.heads.reading import numpy_type, read
 from softmaxes.heads.rows import Coefficients, Kind, Sums
@@ -97,7 +98,7 @@ class Problem:
             work=work,
             wide=wide,
             result=_promoted([k.result_dtype for k in kinds]),
-            blocks=plan(product, int(max_bytes)),
+            blocks=plan(product, budget(max_bytes)),
         )
 
     def of(self, rows: Tensor) -> Tensor:

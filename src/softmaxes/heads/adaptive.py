@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ from softmaxes.heads.adaptive_functions import (
 from softmaxes.heads.adaptive_weights import AdaptiveWeights
 from softmaxes.heads.base import Head, Matrix, Part, Seed, Vector, initial_bias, initial_weight
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
+from softmaxes.heads.counting import budget, whole
 from softmaxes.heads.cutoffs import CostModel, choose_cutoffs, projected
 from softmaxes.heads.updates import Rows
 
@@ -79,11 +81,11 @@ class AdaptiveSoftmax(Head):
         super().__init__(n_features, n_classes, counts, rng, **options)
         if not divisor >= 1:
             raise ValueError(f"divisor={divisor}; projections shrink by a factor of at least 1")
-        self.max_bytes = int(max_bytes)
+        self.max_bytes = budget(max_bytes)
         frequency = 1.0 / np.arange(1, n_classes + 1) if self.counts is None else self.counts
         if cutoffs is None:
             shares = np.sort(frequency + (frequency.sum() == 0))[::-1]
-            cost = CostModel.measure(n_features, batch_rows) if cost_model is None else cost_model
+            cost = CostModel.measure(n_features, whole(batch_rows, "batch_rows")) if cost_model is None else cost_model
             chosen = choose_cutoffs(
                 shares / shares.sum(), n_features, batch_rows, cost,
                 divisor=divisor, most_clusters=most_clusters, least_mass=least_mass,
@@ -152,7 +154,10 @@ class AdaptiveSoftmax(Head):
 
 
 def _checked_cutoffs(cutoffs: tuple[int, ...], n_classes: int) -> tuple[int, ...]:
-    cuts = tuple(int(c) for c in cutoffs)
+    try:
+        cuts = tuple(operator.index(c) for c in cutoffs)
+    except TypeError:
+        raise TypeError(f"cutoffs={cutoffs!r}; whole numbers are needed: (2000, 10000), or () for none") from None
     if any(a >= b for a, b in zip((0, *cuts), (*cuts, n_classes), strict=True)):
         raise ValueError(
             f"cutoffs={cuts} must increase strictly between 0 and the number of classes, {n_classes}, both left out"

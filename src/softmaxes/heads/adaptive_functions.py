@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from softmaxes.arrays import as_floating, refuse_clever_arrays
 from softmaxes.heads.adaptive_weights import AdaptiveWeights, Matrix, Vector
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
+from softmaxes.heads.counting import whole
 from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.reading import read
@@ -209,7 +210,7 @@ def adaptive_top_k(hidden: ArrayLike, weights: AdaptiveWeights, k: int) -> Searc
     ([[1]], [1])
     """
     rows, n_classes = _rows(hidden, weights), len(weights.order)
-    if not 1 <= k <= n_classes:
+    if whole(k, "k") > n_classes:
         raise ValueError(f"k={k}; there are {n_classes} classes, so k goes from 1 to {n_classes}")
     n, spans = len(rows), weights.spans()
     head = weights.head_log_softmax(rows)

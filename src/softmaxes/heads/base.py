@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from softmaxes.arrays import as_floating, layout, refuse_clever_arrays
 from softmaxes.heads.blocks import spans
+from softmaxes.heads.counting import whole
 from softmaxes.targets import read_target
 
 Vector: TypeAlias = NDArray[Any]
@@ -83,8 +85,8 @@ class Head(ABC):
         class_weight: ArrayLike | None = None,
         ignore_index: int | None = None,
     ) -> None:
-        self.n_features = _positive(n_features, "n_features")
-        self.n_classes = _positive(n_classes, "n_classes")
+        self.n_features = whole(n_features, "n_features")
+        self.n_classes = whole(n_classes, "n_classes")
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype is {self.dtype}; a head computes in float32 or float64")
@@ -93,7 +95,7 @@ class Head(ABC):
         self.learning_rate = learning_rate
         self.counts = None if counts is None else self._of_classes(counts, "counts")
         self.class_weight = None if class_weight is None else self._of_classes(class_weight, "class_weight")
-        self.ignore_index = ignore_index
+        self.ignore_index = None if ignore_index is None else operator.index(ignore_index)
         self.rng = np.random.default_rng(rng)
 
     def __repr__(self) -> str:
@@ -158,7 +160,7 @@ class Head(ABC):
         batch = self._batch(self._hidden(hidden), target, sample_weight)
         if batch is None:
             return 0.0
-        return -fsum(
+        return 0.0 - fsum(
             float(batch.weight[s] @ self._log_prob_of(batch.hidden[s], batch.labels[s]).astype(np.float64))
             for s in self._evaluation_spans(len(batch.labels))
         )
@@ -166,7 +168,7 @@ class Head(ABC):
     def top_k(self, hidden: ArrayLike, k: int) -> tuple[Matrix, Matrix]:
         """Return the k most probable classes of each row and their exact log-probabilities, best first: (n, k) each."""
         rows = self._hidden(hidden)
-        if not 1 <= k <= self.n_classes:
+        if whole(k, "k") > self.n_classes:
             raise ValueError(f"k={k}; there are {self.n_classes} classes, so k goes from 1 to {self.n_classes}")
         classes, log_probabilities = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), self.dtype)
         for s in self._evaluation_spans(len(rows)):
@@ -182,9 +184,10 @@ class Head(ABC):
         rows = self._hidden(hidden)
         labels = np.asarray(target)
         self._batch(rows, labels, None)
-        for _ in range(epochs):
+        size = whole(batch_rows, "batch_rows")
+        for _ in range(whole(epochs, "epochs", least=0)):
             order = self.rng.permutation(len(rows))
-            for s in spans(len(rows), batch_rows):
+            for s in spans(len(rows), size):
                 self.step(rows[order[s]], labels[order[s]])
         return self
 
@@ -242,12 +245,6 @@ class Head(ABC):
         """Cut rows so that a block of log-probabilities stays small."""
         size = max(1, _EVALUATION_BYTES // (self.dtype.itemsize * self.n_classes))
         return iter(spans(n_rows, size))
-
-
-def _positive(n: int, name: str) -> int:
-    if n.__index__() < 1:
-        raise ValueError(f"{name}={n}; it must be at least 1")
-    return n.__index__()
 
 
 def initial_bias(counts: Vector | None, n_classes: int, dtype: DTypeLike) -> Vector:

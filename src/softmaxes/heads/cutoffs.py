@@ -25,6 +25,7 @@ from time import perf_counter
 import numpy as np
 
 from softmaxes.heads.base import Matrix, Vector
+from softmaxes.heads.counting import whole
 from softmaxes.heads.linear import linear_cross_entropy_and_gradient
 
 
@@ -95,6 +96,9 @@ def choose_cutoffs(
     candidates: the cuts to consider; by default about 200 in geometric progression.
     """
     v = len(probabilities)
+    if not 0 <= least_mass <= 1:
+        raise ValueError(f"least_mass={least_mass}; it is a share, from 0 to 1")
+    whole(most_clusters, "most_clusters", least=0)
     cuts = _geometric(v) if candidates is None else np.unique(np.asarray(candidates, np.int64))
     cuts = cuts[(cuts > 0) & (cuts < v)]
     edges = np.append(cuts, v)

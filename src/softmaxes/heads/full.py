@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from softmaxes.exponential import log_softmax
 from softmaxes.heads.base import Head, Matrix, Part, Seed, Vector, initial_bias, initial_weight
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
+from softmaxes.heads.counting import budget
 from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.updates import Rows
@@ -21,7 +22,7 @@ class LinearHead(Head):
     def __init__(
         self, n_features: int, n_classes: int, counts: ArrayLike | None = None, rng: Seed = None, **options: Any
     ) -> None:
-        self.max_bytes = int(options.pop("max_bytes", DEFAULT_MAX_BYTES))
+        self.max_bytes = budget(options.pop("max_bytes", DEFAULT_MAX_BYTES))
         super().__init__(n_features, n_classes, counts, rng, **options)
         self.weight = Rows(initial_weight(self.rng, n_classes, n_features, self.dtype))
         self.bias = Rows(initial_bias(self.counts, n_classes, self.dtype))

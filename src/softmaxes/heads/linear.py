@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from softmaxes.arrays import Array, Floating, as_floating, is_plain, refuse_clever_arrays
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES, Product, plan
+from softmaxes.heads.counting import budget
 from softmaxes.heads.reading import distributions, read
 from softmaxes.heads.sweeps import Gradient, Gradients, Matrix, Task
 
@@ -172,7 +173,7 @@ def _read(
         distributions=masses if soft else None,
         possible=possible,
         dtype=dtype,
-        blocks=plan(product, int(max_bytes)),
+        blocks=plan(product, budget(max_bytes)),
         outer=outer,
         given=given,
     )

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from softmaxes import native
 from softmaxes.heads.base import Matrix, Seed, Vector
+from softmaxes.heads.counting import whole
 from softmaxes.heads.full import LinearHead
 from softmaxes.heads.samplers import LogUniformSampler, Sampler, TopMixSampler, UniformSampler, UnigramSampler
 from softmaxes.heads.updates import sum_by_row
@@ -65,11 +66,9 @@ class SampledSoftmax(LinearHead):
         **options: Any,
     ) -> None:
         super().__init__(n_features, n_classes, counts, rng, **options)
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples}; at least one class must be drawn")
         if loss not in ("softmax", "nce"):
             raise ValueError(f"loss={loss!r}; it is 'softmax' or 'nce'")
-        self.n_samples = int(n_samples)
+        self.n_samples = whole(n_samples, "n_samples")
         self.sampler = self._sampler(sampler)
         if self.sampler.n_classes != n_classes:
             raise ValueError(f"{self.sampler!r} does not draw from the head's {n_classes} classes")

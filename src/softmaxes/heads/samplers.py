@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmaxes.heads.base import Vector
+from softmaxes.heads.counting import whole
 
 
 class Sampler(ABC):
@@ -40,7 +41,7 @@ class UniformSampler(Sampler):
     """q_k = 1 / V."""
 
     def __init__(self, n_classes: int) -> None:
-        self.n_classes = n_classes
+        self.n_classes = whole(n_classes, "n_classes")
 
     def arguments(self) -> dict[str, Any]:
         return {"n_classes": self.n_classes}
@@ -59,7 +60,7 @@ class LogUniformSampler(Sampler):
     """
 
     def __init__(self, n_classes: int, counts: ArrayLike | None = None) -> None:
-        self.n_classes = n_classes
+        self.n_classes = whole(n_classes, "n_classes")
         self.counts = None if counts is None else _counts(counts, n_classes)
         frequency = -np.arange(n_classes) if self.counts is None else self.counts
         self._order = np.argsort(-frequency, kind="stable")
@@ -116,6 +117,8 @@ class UnigramSampler(Sampler):
     """
 
     def __init__(self, counts: ArrayLike, alpha: float = 0.75) -> None:
+        if not 0 <= alpha < np.inf:
+            raise ValueError(f"alpha={alpha}; it must be finite and not negative")
         self.counts = _counts(counts)
         raised = (self.counts + 1) ** alpha
         self.n_classes = len(raised)
@@ -143,7 +146,7 @@ class TopMixSampler(Sampler):
     def __init__(self, counts: ArrayLike, n_top: int, alpha: float = 0.75) -> None:
         frequency = self.counts = _counts(counts)
         self.n_classes = len(frequency)
-        if not 0 <= n_top < self.n_classes:
+        if whole(n_top, "n_top", least=0) >= self.n_classes:
             raise ValueError(f"n_top={n_top}; it must leave something to draw from the {self.n_classes} classes")
         order = np.argsort(-frequency, kind="stable")
         self.top, self._tail = order[:n_top], order[n_top:]
