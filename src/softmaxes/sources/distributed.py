@@ -70,7 +70,12 @@ class Partitions(Source):
 
     def workers(self) -> Distributed:
         """Return what makes the passes of a fit."""
-        return Distributed(self)
+        return Distributed()
+
+    def every(self, stride: int) -> Partitions:
+        """Return rows 0, stride, 2 stride, ... of every partition, where they are."""
+        parts = [self.client.submit(_every, part, stride, pure=False) for part in self.parts]
+        return Partitions(self.client, parts, self.classes, self.names)
 
     def weighted(self, factor: Callable[..., np.ndarray], arguments: Sequence[Any]) -> Partitions:
         """Return the same rows with their weights times factor(codes, argument of the partition); nothing is copied."""
@@ -89,32 +94,32 @@ class Partitions(Source):
 class Distributed(Workers):
     """Passes over partitions: a task for each of them, merged in their order."""
 
-    def __init__(self, source: Partitions) -> None:
+    def __init__(self) -> None:
         super().__init__(1)
-        self._source = source
 
     def fold(self, source: Source, plan: Plan, new_sum: Callable[[], S]) -> S:
         """Return the sum over all rows, partition by partition, whatever happens to workers meanwhile."""
-        if source is not self._source:
+        if not isinstance(source, Partitions):
             return super().fold(source, plan, new_sum)
         model = pickle.dumps(_portable(new_sum(), source))
         size = sum(np.size(value) * 8 for value in _numbers(new_sum()).values())
-        numbers = _retried(lambda: self._pass(model, plan.tile_rows, size))
+        numbers = _retried(lambda: _pass(source, model, plan.tile_rows, size))
         return reduce(lambda earlier, later: earlier.merge(later), [_filled(new_sum(), found) for found in numbers])
 
-    def _pass(self, model: bytes, tile_rows: int, size: int) -> list[dict[str, Any]]:
-        source, client = self._source, self._source.client
-        # Scattered once, not sent with each task; lost with its worker, so every attempt scatters anew.
-        scattered = client.scatter(model, hash=False)
-        sums = [
-            client.submit(_summed, part, scattered, tile_rows, name, pure=False)
-            for part, name in zip(source.parts, source.names, strict=True)
-        ]
-        while len(sums) > MERGED and len(sums) * size > GATHERED_BYTES:
-            groups = [sums[first : first + MERGED] for first in range(0, len(sums), MERGED)]
-            sums = [client.submit(_merged, scattered, *group, pure=False) for group in groups]
-        numbers: list[dict[str, Any]] = client.gather(sums)
-        return numbers
+
+def _pass(source: Partitions, model: bytes, tile_rows: int, size: int) -> list[dict[str, Any]]:
+    client = source.client
+    # Scattered once, not sent with each task; lost with its worker, so every attempt scatters anew.
+    scattered = client.scatter(model, hash=False)
+    sums = [
+        client.submit(_summed, part, scattered, tile_rows, name, pure=False)
+        for part, name in zip(source.parts, source.names, strict=True)
+    ]
+    while len(sums) > MERGED and len(sums) * size > GATHERED_BYTES:
+        groups = [sums[first : first + MERGED] for first in range(0, len(sums), MERGED)]
+        sums = [client.submit(_merged, scattered, *group, pure=False) for group in groups]
+    numbers: list[dict[str, Any]] = client.gather(sums)
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,11 @@ def _filled(sums: S, numbers: dict[str, Any]) -> S:
 def _described(part: Part) -> tuple[int, int, Any, bool]:
     features = part[0]
     return features.shape[0], features.shape[1], features.dtype, not isinstance(features, np.ndarray)
+
+
+def _every(part: Part, stride: int) -> Part:
+    features, codes, weights = part
+    return features[::stride].copy(), codes[::stride], None if weights is None else weights[::stride]
 
 
 def _portion(part: Part, start: int, stop: int) -> Part:
