@@ -177,6 +177,19 @@ def test_paper_is_light_and_unfolded(visit, files):
     assert len(page.pdf()) > 10_000
 
 
+def test_tables_are_whole_on_paper(visit, files):
+    page = visit((files / "3.html").as_uri(), width=680)  # a sheet of A4 without its margins
+    drawn(page)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_timeout(300)
+    tables = page.locator(".scroll:visible").all()
+    assert len(tables) >= 5
+    for table in tables:
+        assert table.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, table.get_attribute("aria-label")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+
+
 def test_a_report_of_training_alone(visit, tmp_path):
     from softmaxes.report import Judged, evidence_of
 
