@@ -193,3 +193,21 @@ def test_scores_of_collections_are_those_of_their_rows(client):
         scored(fitted, frame[["v", "y"]], target="y", metrics=wanted)
     with pytest.raises(ValueError, match=r"no column 'z0'"):
         scored(fitted, frame, target="z0", metrics=wanted)
+
+
+def test_where_rows_are_plenty_a_fit_on_a_cluster_starts_from_a_sample(client):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((200_000, 21))
+    logits = X @ rng.standard_normal((21, 3))
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    source = Dask(dask.array.from_array(X, chunks=(50_000, 21)), target=dask.array.from_array(y, chunks=50_000))
+    sample = source.every(7)
+    np.testing.assert_array_equal(
+        np.concatenate([block.features for block in sample.blocks(1000)]),
+        np.concatenate([X[first : first + 50_000 : 7] for first in range(0, 200_000, 50_000)]),
+    )
+    fitted = SoftmaxClassifier().fit(source)
+    assert fitted.solver_.name == "progressive"
+    assert fitted.optimality_.met
+    assert fitted.history_[-1].passes < 12
+    assert fitted.objective_ == pytest.approx(SoftmaxClassifier().fit(X, y).objective_, rel=2e-6)

@@ -26,8 +26,7 @@ import numpy as np
 
 from softmaxes import native
 from softmaxes.maps import Member, RegularisedArgmax, Softmax
-from softmaxes.sources.base import Block, IndexedSource, Source
-from softmaxes.sources.distributed import Partitions
+from softmaxes.sources.base import Block, IndexedSource, Source, StridedSource
 from softmaxes.sources.moments import Moments
 from softmaxes.sources.passes import Plan, Workers
 from softmaxes.sources.tiles import Scratch, tile_features, tile_logits
@@ -318,7 +317,7 @@ class Objective:
 
     def _enough(self, rows: int) -> Source:
         """Return about so many of the source's rows, evenly spread, if it can reach them; else all."""
-        if isinstance(self.source, (IndexedSource, Partitions)) and self.source.n_rows >= 2 * rows:
+        if isinstance(self.source, StridedSource) and self.source.n_rows >= 2 * rows:
             return self.source.every(self.source.n_rows // rows)
         return self.source
 
@@ -327,7 +326,7 @@ class Objective:
 
         Its second moments are those of all rows.
         """
-        assert isinstance(self.source, IndexedSource)
+        assert isinstance(self.source, StridedSource)
         source = self.source.every(stride)
         own = Moments.of(source, self.n_classes, self.workers)
         sample = Objective(

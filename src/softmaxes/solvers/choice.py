@@ -11,6 +11,7 @@ from softmaxes.solvers.newton import Newton
 from softmaxes.solvers.owlqn import OWLQN
 from softmaxes.solvers.preconditioners import stride_of
 from softmaxes.solvers.progressive import Progressive
+from softmaxes.sources.base import IndexedSource
 
 KRONECKER_FEATURES = 1500
 """Above this many features the two eigendecompositions of the Kronecker preconditioner cost more than they save."""
@@ -29,6 +30,9 @@ DENSE_WORK = 2e10
 
 TINY_WORK = 1e7
 """A Hessian of at most so many operations is no cost, and the optimum is found to the last digits."""
+
+CLUSTER_WORK = 1e11
+"""The most operations that the Hessian of a sample may take on a cluster, whose workers share them."""
 
 PLENTY_VALUES = 4_000_000
 """The least rows times features for which a sample is worth its own set-up."""
@@ -58,10 +62,12 @@ def choose(objective: Objective) -> Choice:
     stride = stride_of(objective)
     if softmax and stride >= 4 and n_rows * n_features >= PLENTY_VALUES and not kind:
         reason = f"{n_rows} rows are plenty for {size} parameters: a start from every {stride}th of them, then all, "
-        if few:
+        here = isinstance(objective.source, IndexedSource)
+        if few or (not here and size <= DENSE_SIZE and n_rows // stride * size**2 <= CLUSTER_WORK):
             of_all = LBFGS(preconditioner="dense", refresh=(1, 2, 4, 8))
             return Choice(Progressive((stride,), of_all=of_all), reason + "with the Hessian of the sample, factored")
-        return Choice(Progressive((stride,)), reason + "with the curvature of the sample")
+        if here:
+            return Choice(Progressive((stride,)), reason + "with the curvature of the sample")
     if few:
         return Choice(
             LBFGS(preconditioner="dense", refresh=(14, 32, 60)),

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from softmaxes.objective import Objective
-from softmaxes.sources.base import IndexedSource
+from softmaxes.sources.base import StridedSource
 
 SHARE = 16
 """A sample is this part of all rows,"""
@@ -42,7 +42,7 @@ class Preconditioner(Protocol):
 
 def stride_of(objective: Objective) -> int:
     """Return the distance of the rows of a sample, 1 where rows are too few for one or can't be reached at once."""
-    if not isinstance(objective.source, IndexedSource):
+    if not isinstance(objective.source, StridedSource):
         return 1
     n_rows, size = objective.source.n_rows, objective.n_outputs * (objective.n_features + 1)
     return max(1, n_rows // max(n_rows // SHARE, ROWS_PER_PARAMETER * size))

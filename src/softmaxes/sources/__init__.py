@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from softmaxes.sources.arrays import Arrays
-from softmaxes.sources.base import Block, IndexedSource, Source, recut
+from softmaxes.sources.base import Block, IndexedSource, Source, StridedSource, recut
 from softmaxes.sources.blocks import Blocks
 from softmaxes.sources.dask import Dask
 from softmaxes.sources.distributed import Partitions
@@ -27,6 +27,7 @@ __all__ = [  # noqa: PLE0604 - the last names come from the table above
     "Partitions",
     "Source",
     "Sparse",
+    "StridedSource",
     "classes_of",
     "recut",
     "spilled",

@@ -58,7 +58,15 @@ class Source(ABC):
         """
 
 
-class IndexedSource(Source):
+class StridedSource(Source):
+    """A source that lends every so-manieth of its rows without a pass over all."""
+
+    @abstractmethod
+    def every(self, stride: int) -> StridedSource:
+        """Return a source of rows at even distances."""
+
+
+class IndexedSource(StridedSource):
     """A source that also reaches any of its rows at once, so that threads can share a pass and samples be drawn."""
 
     @abstractmethod

@@ -20,7 +20,7 @@ import numpy as np
 
 from softmaxes.errors import UserError
 from softmaxes.sources.arrays import Arrays
-from softmaxes.sources.base import Block, IndexedSource, Source, recut
+from softmaxes.sources.base import Block, IndexedSource, Source, StridedSource, recut
 from softmaxes.sources.passes import Plan, Sum, Workers
 from softmaxes.sources.sparse import Sparse
 
@@ -39,7 +39,7 @@ Part = tuple[Any, Any, Any]
 """Features, class codes and weights (or None) of the rows of a partition."""
 
 
-class Partitions(Source):
+class Partitions(StridedSource):
     """Rows in partitions that a cluster holds.
 
     client: the cluster's. parts: one future of a `Part` for each partition; none is needed by the client itself.
@@ -137,7 +137,7 @@ def _portable(sums: Any, source: Source) -> Any:
     if objective is not None:
         lean = copy.copy(objective)
         lean.source = _Shape(source.n_rows, source.n_features, source.is_sparse)
-        lean.workers, lean._scratch = None, []
+        lean.workers, lean._whole, lean._second_moment, lean._scratch = None, None, None, []
         sums.objective = lean
     return sums
 

@@ -71,7 +71,7 @@ def check_classes(classes: np.ndarray) -> None:
     """Raise ValueError if there are fewer than two classes."""
     if len(classes) < 2:
         raise ValueError(
-            f"y contains one class only, {classes[0]!r}; a classifier needs samples of at least two classes"
+            f"y contains one class only, {classes.tolist()[0]!r}; a classifier needs samples of at least two classes"
             if len(classes)
             else "y is empty; samples of at least two classes are needed"
         )
