@@ -88,7 +88,7 @@ struct ShortRows {
         columns = static_cast<int>(n);
         padded = (columns + together - 1) / together * together;
         const V zero = broadcast<V>(0);
-        if (step == 1) {
+        if (step == 1 && rows > 1) {
             for (int first = 0; first < columns; first += lanes) {
                 const int here = columns - first < lanes ? columns - first : lanes;
                 V block[lanes];
@@ -164,7 +164,7 @@ struct ShortRows {
     // Write f(k), entry k of every row; a row that is set apart is written anew, from what `logits_of` gives.
     template <class Function>
     void give(T* out, std::ptrdiff_t stride, std::ptrdiff_t step, Function f) const {
-        if (step != 1) {
+        if (step != 1 || count == 1) {
             for (int k = 0; k < columns; ++k) store_first(out + k * step, f(k), count);
             return;
         }
