@@ -22,6 +22,7 @@ import numpy as np
 
 from softmaxes.arrays import Array, Axis, Floating, Layout, as_floating, checked_out, layout
 from softmaxes.maps.base import checked_number
+from softmaxes.maps.functions import masked_rows
 from softmaxes.targets import Target, read_class_weight, read_row_weight, read_target
 
 __all__ = ["Problem", "Reduction", "nonnegative"]
@@ -65,7 +66,7 @@ class Problem:
         plan = layout(floating.values, axis, xp)
         rows = plan.to_rows(floating.values)
         if where is not None:
-            rows = _masked(rows, where, plan)
+            rows = masked_rows(rows, where, plan)
         read = read_target(target, rows, plan, ignore_index=ignore_index)
         row_weight = read_row_weight(sample_weight, rows, xp)
         if read.kept is not None:
@@ -138,16 +139,3 @@ def nonnegative(name: str, value: float, most: float = inf) -> float:
         needed = "a finite number >= 0" if most == inf else f"a number from 0 to {most:g}"
         raise ValueError(f"{name}={value!r}; needed is {needed}")
     return number
-
-
-def _masked(rows: Array, where: Array, plan: Layout) -> Array:
-    """Return rows with -inf where a class cannot happen."""
-    xp = plan.xp
-    mask = xp.asarray(where)
-    if not xp.isdtype(mask.dtype, "bool"):
-        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class can happen")
-    try:
-        mask = plan.to_rows(mask)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"where has shape {tuple(mask.shape)}, which does not broadcast to {plan.shape}") from error
-    return xp.where(mask, rows, xp.full_like(rows, -xp.inf))

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from softmaxes.arrays import Array, Axis, as_floating, checked_out, layout
+from softmaxes.arrays import Array, Axis, Layout, as_floating, checked_out, layout
 from softmaxes.maps.base import Member
 from softmaxes.maps.linear import Linear, MinShift
 from softmaxes.maps.polynomial import Taylor
@@ -158,15 +158,7 @@ def _along(member: Member, x: Array, axis: Axis, where: Array | None, empty: Emp
         checked_out(out, plan.shape, ready.result_dtype, x)
     rows = plan.to_rows(ready.values)
     if where is not None:
-        mask = xp.asarray(where)
-        if not xp.isdtype(mask.dtype, "bool"):
-            raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class is possible")
-        try:
-            mask = plan.to_rows(mask)
-        except (ValueError, RuntimeError) as error:
-            shape = tuple(mask.shape)
-            raise ValueError(f"where has shape {shape}, which does not broadcast to {plan.shape}") from error
-        rows = xp.where(mask, rows, xp.full_like(rows, -xp.inf))
+        rows = masked_rows(rows, where, plan)
     result = member(rows)
     if rows.shape[-1] and empty != "nan":
         result = _settled(result, ~xp.any(rows != -xp.inf, axis=-1, keepdims=True), empty, xp)
@@ -175,6 +167,19 @@ def _along(member: Member, x: Array, axis: Axis, where: Array | None, empty: Emp
         return result
     out[...] = result
     return out
+
+
+def masked_rows(rows: Array, where: Array, plan: Layout) -> Array:
+    """Return rows with -inf where a class is impossible by `where`, which has or broadcasts to the plan's shape."""
+    xp = plan.xp
+    mask = xp.asarray(where)
+    if not xp.isdtype(mask.dtype, "bool"):
+        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class is possible")
+    try:
+        mask = plan.to_rows(mask)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"where has shape {tuple(mask.shape)}, which does not broadcast to {plan.shape}") from error
+    return xp.where(mask, rows, xp.full_like(rows, -xp.inf))
 
 
 def _settled(result: Array, hopeless: Array, empty: Empty, xp: object) -> Array:
