@@ -22,7 +22,7 @@ from .passes import Passes
 __all__ = ["OUT_OF_FOLD", "Training", "listed", "out_of_fold_logits"]
 
 FOLDS = 5
-MOST_LOGITS = 1 << 24  # 128 MB; what a calibration has to learn, millions of rows have said long before
+MOST_LOGITS = 1 << 23  # 64 MB; what a calibration has to learn, millions of rows have said long before
 # What a report calls the rows of `out_of_fold_logits`.
 OUT_OF_FOLD = "predictions for these rows, each by a model that was not trained on it"
 
@@ -135,14 +135,13 @@ def out_of_fold_logits(
     folds = folds_of(codes, FOLDS, seed)
     used = (np.bincount(codes, minlength=n_classes) > 1)[codes]
     used[np.arange(len(codes)) % -(-len(codes) * n_classes // MOST_LOGITS) != 0] = False
-    place = np.cumsum(used) - 1
     logits = np.empty((int(used.sum()), n_classes), rows.dtype)
     with progress("calibrating", FOLDS) as advance:
         for fold in range(FOLDS):
             wanted = used & (folds == fold)
             if wanted.any():
                 others = new().fit(weighted(rows, (folds != fold).astype(np.float64)))
-                logits[place[wanted]] = applied(others.predict_log_proba, rows, wanted)
+                logits[wanted[used]] = applied(others.predict_log_proba, rows, wanted)
             advance(1)
     return logits, codes[used]
 
