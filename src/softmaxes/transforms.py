@@ -110,7 +110,7 @@ class Temperature(Transform):
 
 @dataclass(frozen=True)
 class Base(Transform):
-    """z ln psi, psi >= 1: softmax of it is psi^z / sum psi^z.
+    """z ln psi, psi >= 1: softmax of it is psi^z / sum psi^z (for psi < 1 negate the logits and take 1 / psi).
 
     Examples
     --------

@@ -29,7 +29,7 @@ class Softmax(NormalisedScores, RegularisedArgmax):
     temperature : float, default 1
         T >= 0; 0 is hardmax (derivatives 0), infinity the uniform distribution.
     base : float, optional
-        psi >= 1, in place of a temperature.
+        psi >= 1, in place of a temperature; for psi < 1 negate the logits, as softmin does, and take 1 / psi.
 
     Examples
     --------
