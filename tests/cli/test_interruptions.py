@@ -13,11 +13,13 @@ from softmaxes.__main__ import EXTRAS, run
 
 
 def command(*arguments, **options):
+    """Start a command as a terminal would: a shell's background jobs, such as these tests may be, ignore Control-C."""
     return subprocess.Popen(
         [sys.executable, "-m", "softmaxes", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one call, no lock
         **options,
     )
 
