@@ -12,7 +12,7 @@ from softmaxes.arrays import as_floating, refuse_clever_arrays
 from softmaxes.heads.adaptive_weights import AdaptiveWeights, Matrix, Vector
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
 from softmaxes.heads.counting import whole
-from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
+from softmaxes.heads.linear import linear_cross_entropy, weighted_sum_and_gradient
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.reading import read
 
@@ -160,8 +160,8 @@ def weighted_sum(
     The gradients of a cluster that no label is in are 0: None stands for them, so that nobody has to add them.
     """
     in_head, members, ranks = weights.places(labels)
-    total, (d_hidden, *d_head) = linear_cross_entropy_and_gradient(
-        hidden, weights.weight, in_head, weights.bias, sample_weight=row_weight, reduction="sum", max_bytes=max_bytes
+    total, (d_hidden, *d_head) = weighted_sum_and_gradient(
+        hidden, weights.weight, in_head, weights.bias, row_weight, max_bytes
     )
     gradients: list[Matrix | None] = [*d_head]
     for rows, (start, _, cluster) in zip(members, weights.spans(), strict=True):
@@ -169,14 +169,13 @@ def weighted_sum(
             gradients += [None, None, None]
             continue
         seen = hidden[rows]
-        loss, (d_narrow, d_weight, d_bias) = linear_cross_entropy_and_gradient(
-            seen @ cluster.projection.T, cluster.weight, ranks[rows] - start, cluster.bias,
-            sample_weight=row_weight[rows], reduction="sum", max_bytes=max_bytes,
-        )  # fmt: skip
+        loss, (d_narrow, d_weight, d_bias) = weighted_sum_and_gradient(
+            seen @ cluster.projection.T, cluster.weight, ranks[rows] - start, cluster.bias, row_weight[rows], max_bytes
+        )
         d_hidden[rows] += d_narrow @ cluster.projection
         gradients += [d_narrow.T @ seen, d_weight, d_bias]
         total += loss
-    return float(total), d_hidden, gradients
+    return total, d_hidden, gradients
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from softmaxes.exponential import log_softmax
 from softmaxes.heads.base import Head, Matrix, Part, Seed, Vector, initial_bias, initial_weight
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
 from softmaxes.heads.counting import budget
-from softmaxes.heads.linear import linear_cross_entropy, linear_cross_entropy_and_gradient
+from softmaxes.heads.linear import linear_cross_entropy, weighted_sum_and_gradient
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.updates import Rows
 
@@ -72,11 +72,9 @@ class FullSoftmax(LinearHead):
     """
 
     def _step(self, hidden: Matrix, labels: Vector, weight: Vector) -> tuple[float, Matrix]:
-        value, (d_hidden, d_weight, d_bias) = linear_cross_entropy_and_gradient(
-            hidden, self.weight.values, labels, self.bias.values,
-            sample_weight=weight, reduction="sum", max_bytes=self.max_bytes,
-        )  # fmt: skip
-        assert d_bias is not None
+        value, (d_hidden, d_weight, d_bias) = weighted_sum_and_gradient(
+            hidden, self.weight.values, labels, self.bias.values, weight, self.max_bytes
+        )
         self.weight.descend(d_weight, self.learning_rate)
         self.bias.descend(d_bias, self.learning_rate)
-        return float(value), d_hidden
+        return value, d_hidden

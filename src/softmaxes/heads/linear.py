@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from softmaxes.arrays import Array, Floating, as_floating, is_plain, refuse_clever_arrays
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES, Product, plan
 from softmaxes.heads.counting import budget
-from softmaxes.heads.reading import distributions, read
+from softmaxes.heads.reading import Reading, distributions, read
+from softmaxes.heads.rows import Kind
 from softmaxes.heads.sweeps import Gradient, Gradients, Matrix, Task
 
 
@@ -128,6 +129,29 @@ def linear_cross_entropy_and_gradient(
     gradient = Gradient.zeros(task)
     value = task.run(gradient)
     return value, gradient.finish(task)
+
+
+def weighted_sum_and_gradient(
+    hidden: Matrix, weight: Matrix, labels: Matrix, bias: Matrix, row_weight: Matrix, max_bytes: int
+) -> tuple[float, tuple[Matrix, Matrix, Matrix]]:
+    """Return sum_i row_weight_i loss_i and its gradients, of rows that a head has checked and converted already."""
+    given = Floating(hidden, np, hidden.dtype), Floating(weight, np, weight.dtype), Floating(bias, np, bias.dtype)
+    product = Product(len(hidden), len(weight), weight.shape[1], hidden.dtype.itemsize)
+    task = Task(
+        hidden=hidden,
+        weight=weight,
+        bias=bias,
+        told=Reading(Kind(1.0, 0.0, 0.0, True), labels, None, row_weight, "sum"),
+        distributions=None,
+        possible=None,
+        dtype=hidden.dtype,
+        blocks=plan(product, max_bytes),
+        outer=hidden.shape[:1],
+        given=given,
+    )
+    gradient = Gradient.zeros(task)
+    value = float(task.run(gradient))
+    return value, (gradient.hidden, gradient.weight, gradient.bias)
 
 
 def _read(

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from softmaxes import native
 from softmaxes.arrays import Floating
 from softmaxes.heads.blocks import Blocks, spans
 from softmaxes.heads.reading import Reading, distributions
@@ -44,12 +45,14 @@ class Task:
         """Return the reduced loss; add to the gradient if there is one."""
         losses = np.zeros(len(self.hidden)) if self.told.reduction == "none" else None
         total = []
-        keep = gradient is not None and self.blocks.keep
+        keep = gradient is not None and (self.blocks.keep or self.fused)
         # one piece of memory for all blocks in turn: fresh pages would cost more than the exponentials
         logits = np.empty(self.blocks.rows * (len(self.weight) if keep else self.blocks.classes), self.dtype)
+        block: _FusedBlock | _RowBlock
         with np.errstate(all="ignore"):
             for rows in self._row_blocks():
-                block = _RowBlock.read(self, rows, logits, keep)
+                read = _FusedBlock.read if self.fused else _RowBlock.read
+                block = read(self, rows, logits, keep)
                 value = block.sweep()
                 if losses is not None:
                     losses[rows] = value
@@ -62,6 +65,18 @@ class Task:
     @property
     def result_dtype(self) -> Any:
         return np.result_type(*(f.result_dtype for f in self.given if f is not None))
+
+    @property
+    def fused(self) -> bool:
+        """Whether whole rows of logits go through the kernel of cross-entropy: plain labels, rows in its cache."""
+        n_classes, kind = len(self.weight), self.told.kind
+        return (
+            kind.labelled
+            and not (kind.smoothing or kind.z_loss or self.possible is not None)
+            and self.weight.dtype == self.dtype in (np.float32, np.float64)
+            and (self.blocks.keep or self.blocks.classes >= n_classes)
+            and 0 < n_classes <= _MOST_FUSED
+        )
 
     def class_spans(self) -> list[slice]:
         return spans(len(self.weight), self.blocks.classes)
@@ -102,6 +117,46 @@ class Gradient:
             weight.finish(self.weight),
             None if bias is None else bias.finish(self.bias),
         )
+
+
+@dataclass(eq=False)
+class _FusedBlock:
+    """A block of rows whose logits become losses and gradient in one pass of the kernel."""
+
+    task: Task
+    rows: slice | Matrix
+    z: Matrix
+    hidden: Matrix
+    keep: bool
+
+    @classmethod
+    def read(cls, task: Task, rows: slice | Matrix, logits: Matrix, keep: bool) -> _FusedBlock:
+        hidden = task.hidden[rows].astype(task.dtype, copy=False)
+        shape = len(hidden), len(task.weight)
+        return cls(task, rows, logits[: shape[0] * shape[1]].reshape(shape), hidden, keep)
+
+    def sweep(self) -> Matrix:
+        """Return the rows' weighted losses; the logits turn into their gradient if it is wanted."""
+        task, told = self.task, self.task.told
+        np.matmul(self.hidden, task.weight.T, out=self.z)
+        if task.bias is not None:
+            self.z += task.bias
+        labels = np.ascontiguousarray(told.labels[self.rows])  # type: ignore[index]
+        scale = told.row_weight[self.rows] * told.kind.per_log
+        if told.class_weight is not None:
+            scale = scale * told.class_weight[labels]
+        losses = np.empty(len(labels))
+        native.cross_entropy_rows(self.z, labels, losses, self.z if self.keep else None, scale)
+        weighted: Matrix = losses * scale
+        return weighted
+
+    def differentiate(self, out: Gradient) -> None:
+        """Add the block's share of the gradients."""
+        out.hidden[self.rows] += np.matmul(self.z, self.task.weight, out=out.hidden_part[: len(self.z)])
+        for classes in self.task.class_spans():
+            part = out.weight_part[: classes.stop - classes.start]
+            out.weight[classes] += np.matmul(self.z[:, classes].T, self.hidden, out=part)
+        out.bias[:] += self.z.sum(axis=0)
 
 
 @dataclass(eq=False)
@@ -240,6 +295,8 @@ class _RowBlock:
             sums.weight_times_logits += _sum_of_products(uniform, z)
 
 
+# rows longer than this would leave the kernel's scratch, and its cache
+_MOST_FUSED = 8192
 _NOBODY = np.zeros(0, np.int64)
 
 
