@@ -1,6 +1,7 @@
 """Every law over every member of the family; then broken members, each of which some law must notice."""
 
 import array_api_strict
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -281,12 +282,21 @@ def law_dtypes_follow_the_table(m):
     z = rows(m).astype(np.float32)
     close(m(z), m(z.astype(np.float64)), "float32", 1e-6)
     assert np.asarray(m(z)).dtype == np.float32 and np.asarray(m.vjp(z, z)).dtype == np.float32
-    half = z.astype(np.float16)
-    assert np.asarray(m(half)).dtype == np.float16
-    close(m(half), m(half.astype(np.float64)), "float16", 2e-3)
-    whole = np.array([[1, 3, 2]], np.uint8)
-    assert np.asarray(m(whole)).dtype == np.float32
-    close(m(whole), m(whole.astype(np.float64)), "uint8", 1e-6)
+    for narrow, digits in ((np.float16, 1e-3), (ml_dtypes.bfloat16, 8e-3)):
+        half = np.maximum(z, m.properties().domain[0] + 0.1).astype(narrow)
+        for method in (m, m.entropy, lambda x: m.vjp(x, x), lambda x: m.loss(x, np.array([3, 4, 3]))):
+            got = np.asarray(method(half))
+            assert got.dtype == narrow
+            close(got, method(half.astype(np.float64)), str(narrow), digits)
+    for whole in (np.array([[1, 3, 2]], np.uint8), np.array([[1, 3, 2]], np.int64), np.array([[True, False]])):
+        kept = np.float32 if whole.dtype.itemsize < 8 else np.float64
+        assert np.asarray(m(whole)).dtype == kept
+        close(m(whole), m(whole.astype(np.float64)), str(whole.dtype), 1e-6)
+    long = rows(m).astype(np.longdouble)
+    for method in (m, m.log, lambda x: m.vjp(x, x), lambda x: m.second_derivative(x, x, x)):
+        got = np.asarray(method(long))
+        assert got.dtype == np.longdouble
+        close(got, method(rows(m)), "longdouble", 1e-12)
 
 
 def law_any_array_library(m):
