@@ -126,3 +126,4 @@ def test_sparse_maps(data):
     native.entmax_rows(x, alpha, p, data.draw(st.sampled_from([None, np.empty(len(x))])), threads)
     v = np.random.default_rng(2).normal(size=p.shape).astype(p.dtype)
     native.entmax_product(p, v, alpha, data.draw(st.sampled_from([v, np.empty_like(v)])), threads)
+    native.entmax_vjp(x, v, alpha, data.draw(st.sampled_from([x, np.empty_like(x)])), threads)
