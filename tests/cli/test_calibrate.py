@@ -38,6 +38,18 @@ def test_a_calibration_that_is_replaced_is_named(house, here, capsys):
     assert "the calibration that the model had, one temperature (" in capsys.readouterr().err
 
 
+def test_a_temperature_at_its_bound_is_pointed_out(here, capsys):
+    rows = [f"{x},{'ab'[x > 0]}" for x in range(-30, 31)]
+    Path("t.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    Path("right.csv").write_text("x,y\n-20,a\n-19,a\n20,b\n")
+    Path("wrong.csv").write_text("x,y\n-20,b\n-19,b\n20,a\n")
+    assert run(["fit", "t.csv", "--target", "y", "--model", "m"]) == 0
+    capsys.readouterr()
+    for table, bound in {"right.csv": "lower", "wrong.csv": "upper"}.items():
+        assert run(["calibrate", "m", table, "--output", "c"]) == 0
+        assert f"note: the temperature stopped at its {bound} bound: " in capsys.readouterr().err
+
+
 def test_prior_shifts_by_the_ratio_of_the_frequencies(house, here, capsys):
     model = persistence.load(house / "trees.softmaxes")
     head, *rows = lines(house / "more.csv")

@@ -25,6 +25,12 @@ __all__ = ["Method", "calibrate", "described", "labelled_logits", "with_calibrat
 Method = Literal["temperature", "vector", "matrix", "structured", "dirichlet"]
 MethodOrPrior = Literal["temperature", "vector", "matrix", "structured", "dirichlet", "prior"]
 
+# What it means that a temperature has no minimum inside its bounds, and what to do about it.
+AT_BOUND = {
+    "lower": "all these rows are right, so none argues against certainty, and the model now claims it; bring more rows",
+    "upper": "on these rows the model misleads on average, so it now says that all classes are alike; look at the rows",
+}
+
 
 def calibrate(
     model: Path,
@@ -130,6 +136,9 @@ def with_calibration(
         fitted = CALIBRATIONS[method](**settings).fit(logits, codes, classes=np.arange(logits.shape[1]))
     except ValueError as error:
         raise UserError(f"the calibration can't be fitted: {error}") from error
+    bound = getattr(fitted, "at_bound_", None)
+    if bound is not None:
+        note(f"the temperature stopped at its {bound} bound: {AT_BOUND[bound]}")
     known = {"rows_calibrated": len(codes), "calibrated_on": rows}
     return replace(model, calibration=fitted, facts={**model.facts, **known})
 
