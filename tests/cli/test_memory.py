@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,9 @@ from softmaxes.__main__ import run
 from softmaxes.cli import memory
 from softmaxes.cli.memory import bytes_of
 from softmaxes.errors import UserError
+from softmaxes.sources import spill
+from softmaxes.sources.tables import TableRows
+from softmaxes.tables import open_table
 
 
 def fit(*options):
@@ -112,6 +117,42 @@ def test_a_killed_training_is_resumed_to_the_same_model(house, here, capsys):
     whole, resumed = softmaxes.load("whole").classifier, softmaxes.load("resumed").classifier
     np.testing.assert_array_equal(whole.coef_, resumed.coef_)
     assert sorted(os.listdir(here)) == ["resumed", "whole"]
+
+
+def test_a_file_that_goes_bad_in_mid_fit_is_named_and_the_training_goes_on_when_it_is_whole(
+    house, here, capsys, no_room, monkeypatch
+):
+    """Without room for a copy every pass reads the file; in the fifth, one of its row groups can't be read."""
+    monkeypatch.setattr(spill.shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    table = open_table(house / "trees.csv").blocks(columns=("size", "colour", "kind"))
+    parquet.write_table(pa.Table.from_batches([block.batch for block in table]), "t.parquet", row_group_size=60)
+    # The softmax of so few rows would be solved in one look at them.
+    options = ["t.parquet", "--target", "kind", "--memory", "1kB", "--map", "sparsemax"]
+    assert fit(*options, "--model", "whole") == 0
+    passes, blocks, content = [], TableRows.blocks, Path("t.parquet").read_bytes()
+
+    def going_bad(self, rows):
+        passes.append(rows)
+        if len(passes) == 5:
+            column = parquet.read_metadata("t.parquet").row_group(2).column(0)
+            start = column.dictionary_page_offset or column.data_page_offset
+            spoiled = bytearray(content)
+            spoiled[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+            Path("t.parquet").write_bytes(spoiled)
+        return blocks(self, rows)
+
+    monkeypatch.setattr(TableRows, "blocks", going_bad)
+    capsys.readouterr()
+    assert fit(*options, "--model", "resumed", "--checkpoint", "c") == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("softmaxes: t.parquet, row group 2 is truncated or damaged")
+    assert all(line.startswith("note: ") for line in told[:-1])
+    assert Path("c").stat().st_size > 1000
+    Path("t.parquet").write_bytes(content)
+    assert fit(*options, "--model", "resumed", "--checkpoint", "c", "--resume") == 0
+    whole, resumed = softmaxes.load("whole").classifier, softmaxes.load("resumed").classifier
+    np.testing.assert_array_equal(whole.coef_, resumed.coef_)
+    assert sorted(os.listdir(here)) == ["resumed", "t.parquet", "whole"]
 
 
 def test_the_rows_are_never_in_memory_whole(here):

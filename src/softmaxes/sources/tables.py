@@ -55,7 +55,6 @@ class TableRows(Source):
         self.n_features = len(features.features)
         self.is_sparse = features.is_sparse
         self.dtype = np.dtype(dtype)
-        self.feature_names = features.features
         row_bytes = 8 * (100 if self.is_sparse else self.n_features)
         self.block_rows = block_rows or max(256, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
         rows_of_table = table.n_rows if codes is None else len(codes)
@@ -187,6 +186,7 @@ class _File(TableRows):
             block_rows=block_rows,
             dtype=dtype,
         )
+        self.feature_names = features.features
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.table.name!r}, {self.n_rows} rows, {self.n_features} features)"
