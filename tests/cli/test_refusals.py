@@ -66,6 +66,8 @@ BAD_TRAINING = {
         "flowers.csv --target y --map softmux",
         "no map is called 'softmux'; known are softmax",
     ),
+    "a map without a gradient": (None, None, "flowers.csv --target y --map hardmax", "has no gradient to train by"),
+    "a map of infinite loss": (None, None, "flowers.csv --target y --map min_shift", "its loss is infinite"),
     "l1 above one": (None, None, "flowers.csv --target y --l1-ratio 2", "--l1-ratio is 2; a number from 0 to 1"),
     "holdout too large": (None, None, "flowers.csv --target y --holdout 1.5", "1.5"),
     "holdout too small": (None, None, "flowers.csv --target y --holdout 0.001", "leaves none to hold out"),

@@ -228,7 +228,7 @@ def memory_taken(budget: int | None) -> str:
 
 
 def check_settings(C: float, map: str, l1_ratio: float, seed: int, threads: int | None) -> None:
-    from softmaxes.maps import member
+    from softmaxes.solvers.training import loss_of
 
     if not C > 0:
         raise UserError(f"--C is {C:g}; a number above 0 is needed (inf for no penalty)")
@@ -239,7 +239,7 @@ def check_settings(C: float, map: str, l1_ratio: float, seed: int, threads: int 
     if threads is not None and threads < 1:
         raise UserError(f"--threads is {threads}; a whole number of at least 1 is needed")
     try:
-        member(map)
+        loss_of(map)
     except ValueError as error:
         raise UserError(f"--map: {error}") from error
 
