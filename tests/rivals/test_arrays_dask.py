@@ -22,7 +22,7 @@ def test_members(m, chunks=(3, 5)):
         assert np.allclose(got.compute(), expected, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("m", FAMILY, ids=repr)
+@pytest.mark.parametrize("m", (*FAMILY, sm.Entmax(3.0)), ids=repr)
 def test_masks_without_a_warning(m):
     """A chunk is computed later, where nobody listens to warnings: there must be none."""
     low, _ = m.properties().domain

@@ -100,7 +100,8 @@ def _steep(d: Array, epsilon: float, xp: ModuleType) -> Array:
 
     def shares(a: Array, v: Array) -> Array:
         above = d > a
-        log_w = xp.log(xp.where(above, epsilon * (d - a) + v**epsilon, xp.ones_like(d)))
+        gap = xp.where(above, d, xp.zeros_like(d)) - xp.where(above, a, xp.zeros_like(d))
+        log_w = xp.log(xp.where(above, epsilon * gap + v**epsilon, xp.ones_like(d)))
         return xp.where(above, xp.exp(log_w / epsilon), xp.where(d == a, v, xp.zeros_like(d)))
 
     reach = 1 << max(int(d.shape[-1]) - 1, 1).bit_length()
