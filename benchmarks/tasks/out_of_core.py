@@ -128,7 +128,7 @@ def sgd(path: str) -> dict:
         def blocks():
             return ((block.features, block.targets) for block in copy.blocks(100_000))
 
-        trail = list(sklearn_sgd.trail(blocks, np.arange(len(copy.classes)), (first.features, first.targets), 60.0))
+        trail = list(sklearn_sgd.trail(blocks, np.arange(len(copy.classes)), (first.features, first.targets), 40.0))
     best = min(loss for _, loss in trail)
     reached = next(spent for spent, loss in trail if loss <= best * (1 + PLATEAU))
     return {"seconds_to_plateau": reached, "log_loss": best, "log_loss_ours": float(-np.log(p).mean())}
@@ -246,6 +246,7 @@ def main() -> None:
     shape = {"rows": options.rows, "features": options.features, "classes": options.classes}
     known = json.loads(options.output.read_text()) if options.output.exists() else {}
     results = known.get("results", {}) if known.get("shape") == shape else {}
+    versions = measure.machine(("numpy", "pyarrow", "scikit-learn", "dask", "distributed"))
     with tempfile.TemporaryDirectory() as folder:
         path = options.file or f"{folder}/rows.parquet"
         if not Path(path).exists():
@@ -255,11 +256,10 @@ def main() -> None:
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             results[name] = json.loads(done.stdout)
             shown = {key: value for key, value in results[name].items() if key not in ("coef", "bits")}
-            print(f"{name:12s} {shown}")
-    versions = measure.machine(("numpy", "pyarrow", "scikit-learn", "dask", "distributed"))
-    text = {"machine": versions, "shape": shape, "ratios": judged(results), "results": results}
-    print(json.dumps(text["ratios"], indent=1))
-    options.output.write_text(json.dumps(text, indent=1) + "\n")
+            print(f"{name:12s} {shown}", flush=True)
+            text = {"machine": versions, "shape": shape, "ratios": judged(results), "results": results}
+            options.output.write_text(json.dumps(text, indent=1) + "\n")
+    print(json.dumps(judged(results), indent=1))
 
 
 if __name__ == "__main__":
