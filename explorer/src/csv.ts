@@ -11,6 +11,7 @@ function cells(line: string, separator: string): string[] {
   return trimmed.map((cell) => (cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell));
 }
 
+const isLabelName = (cell: string) => LABEL_NAMES.has(cell.toLowerCase());
 const isNumber = (cell: string) => cell !== "" && Number.isFinite(Number(cell));
 
 /** Read logits and labels from the text of a table; an Error says what is wrong and where. */
@@ -19,13 +20,15 @@ export function readLogits(text: string): Labelled {
   if (lines.length === 0) throw new Error(`There is nothing to read. ${WANTED}`);
   const separator = ["\t", ";", ","].find((candidate) => lines[0].includes(candidate)) ?? ",";
   const table = lines.map((line) => cells(line, separator));
-  const hasHeader = !table[0].some(isNumber);
+  // Classes may be called 0, 1, 2 in a header; and y in the rows, where the word comes again.
+  const headed = (cell: string, j: number) => isLabelName(cell) && !table.slice(1).some((row) => row[j] === cell);
+  const hasHeader = !table[0].some(isNumber) || table[0].some(headed);
   const header = hasHeader ? table[0] : null;
   const body = hasHeader ? table.slice(1) : table;
   const width = table[0].length;
   if (width < 3) throw new Error(`There are ${width} columns; two logits and a label are the least. ${WANTED}`);
   if (body.length < 2) throw new Error(`There are too few rows (${body.length}) to calibrate on; give at least 2.`);
-  const named = header?.findIndex((name) => LABEL_NAMES.has(name.toLowerCase())) ?? -1;
+  const named = header?.findIndex(isLabelName) ?? -1;
   const labelColumn = named >= 0 ? named : width - 1;
   const columns = Array.from({ length: width }, (_, j) => j).filter((j) => j !== labelColumn);
 
@@ -44,9 +47,9 @@ export function readLogits(text: string): Labelled {
   return { logits, labels };
 }
 
-/** Class numbers from 0 (or from 1, when there is a K and no 0), or the names of the logit columns. */
+/** The names of the logit columns, or class numbers from 0 (or from 1, when there is a K and no 0). */
 function readLabels(given: string[], names: string[], classes: number): number[] {
-  if (!given.every((label) => /^\d+(\.0*)?$/.test(label))) {
+  if (given.every((label) => names.includes(label)) || !given.every((label) => /^\d+(\.0*)?$/.test(label))) {
     return given.map((label, i) => {
       const k = names.indexOf(label);
       if (k < 0) throw new Error(`Row ${i + 1}: the true class "${label}" is neither a number nor the name of a logit column.`);

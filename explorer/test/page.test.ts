@@ -26,8 +26,11 @@ describe("a table of logits", () => {
     ["without one", "2,-1,0.5,0\n0.1,3,-2,1"],
     ["with the label first", "label;a;b;c\r\n0;2;-1;0.5\r\n1;0.1;3;-2\r\n"],
     ["with named classes", 'cat,dog,"a, b",y\n2,-1,0.5,cat\n0.1,3,-2,dog'],
+    ["with numbers for names", "0,1,2,label\n2,-1,0.5,0\n0.1,3,-2,1"],
+    ["with numbers for names, not from zero", "5,7,9,label\n2,-1,0.5,5\n0.1,3,-2,7"],
     ["separated by tabs", "2\t-1\t0.5\t0\n\n0.1\t3\t-2\t1"],
   ])("%s", (_, text) => expect(readLogits(text)).toEqual(wanted));
+  it("has rows of a class called y", () => expect(() => readLogits("1,2,y\n2,1,n\n0,1,y")).toThrow('"y" is neither'));
   it("counts from one if it must", () => expect(readLogits("1,2,3,1\n2,1,0,3").labels).toEqual([0, 2]));
   it.each([
     ["", "nothing to read"],
