@@ -142,11 +142,13 @@ def test_benchmark_tables(path):
 
 
 SPREAD = {"median": 2000.0, "lower": 1.0, "upper": 3.0}
+FIT = {"problem": "a", "shape": [3, 2, 2], "seconds": 0.1, "passes": 2, "proven": 0.1, "X bytes": 24, "peak / X": 1.0}
 FORMS = {
     "2 µs": {"results": [{"task": "a", "limit": 3.0, "times": {"x": SPREAD}, "ratio": None}, {"task": "b", "end": 1}]},
     "2 µs |": {"results": [{"task": "a", "times": {"x": SPREAD}}]},
     "2e+03": {"threads": 1, "lines": [{"task": "a", "nanoseconds an entry": {"x": SPREAD}, "ratios": {"y": 2.0}}]},
-    "3.00×": {"rows": [{"problem": "a", "proven": 0.1, "0.01": {"ours": 0.1, "peer": 0.3, "ratio": 3.0}}]},
+    "3.00×": {"rows": [FIT | {"0.01": {"ours": 0.1, "passes": 2.0, "peer": 0.3, "ratio": 3.0, "at_least": False}}]},
+    "> 3.00×": {"rows": [FIT | {"0.01": {"ours": 0.1, "passes": 2.0, "peer": 0.3, "ratio": 3.0, "at_least": True}}]},
     "3.25": {"compiler": "g++", "instructions an entry": {"avx2 softmax": 3.25}},
     "7,000": {"rows": 7000, "seconds": {"x": 2.0}},
     "2000": {"new": [{"task": "a", "form": {"x": SPREAD}}]},

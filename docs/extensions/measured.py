@@ -111,17 +111,31 @@ def calibrated(record: dict) -> str:
 
 
 def fitted(record: dict) -> str:
-    """Return the table of classifiers (benchmarks/tasks/classifier.py): the time to each relative suboptimality."""
+    """Return the table of classifiers (benchmarks/tasks/classifier.py): the time to each relative suboptimality.
+
+    In a cell our time and passes over the data, that of the best peer, and the ratio; > where no peer arrived.
+    """
     levels = [key for key, value in record["rows"][0].items() if isinstance(value, dict) and "ratio" in value]
 
     def cell(at: dict) -> str:
-        mine, peer = (seconds(at[side]) if at[side] is not None else "–" for side in ("ours", "peer"))
-        return f"{mine} : {peer} {times(at['ratio'])}"
+        if at["ours"] is None:
+            return "–"
+        more = "> " if at["at_least"] else ""
+        return f"{seconds(at['ours'])} ({at['passes']:.0f}) : {more}{seconds(at['peer'])}, {more}{times(at['ratio'])}"
 
-    return table(
-        ["problem", *(f"to {level}" for level in levels)],
-        [[line["problem"], *(cell(line[level]) for level in levels)] for line in record["rows"]],
-    )
+    rows = [
+        [
+            f"{line['problem']}, {' × '.join(f'{size:,}' for size in line['shape'])}",
+            *(cell(line[level]) for level in levels),
+            f"{seconds(line['seconds'])} ({line['passes']:.0f})",
+            f"{line['proven']:.0e}",
+            f"{line['peak / X']:.2f} × {line['X bytes'] / 1e6:.3g} MB",
+        ]
+        for line in record["rows"]
+    ]
+    head = ["problem", *(f"to {level}" for level in levels), "whole fit", "proven", "peak memory"]
+    note = "Seconds (passes over the data) of softmaxes : of the best peer, tuned to the level."
+    return f"{note}\n\n{table(head, rows)}"
 
 
 def counted(record: dict) -> str:
