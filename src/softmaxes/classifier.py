@@ -282,7 +282,9 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"max_iter={self.max_iter!r}; a whole number of at least 1 is needed")
         if self.threads is not None and (not isinstance(self.threads, (int, np.integer)) or self.threads < 1):
             raise ValueError(f"threads={self.threads!r}; a whole number of at least 1, or None, is needed")
-        if not isinstance(self.solver, Solver) and self.solver != "auto" and self.solver not in NAMED:
+        if not isinstance(self.fit_intercept, (bool, np.bool_)):
+            raise ValueError(f"fit_intercept={self.fit_intercept!r}; True or False is needed")
+        if not isinstance(self.solver, Solver) and self.solver not in ("auto", *NAMED):
             raise ValueError(f"solver={self.solver!r} is not known; known are 'auto', {', '.join(map(repr, NAMED))}")
 
     def _warm(self, objective: Objective, classes: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -16,7 +16,10 @@ from softmaxes.sources import Arrays, Source, Sparse
 from softmaxes.sources.passes import Workers
 
 FOLD_TOLERANCE = 3e-3
-"""Proven relative suboptimality of the folds' models; the true one is far smaller, and tells one C from the next."""
+"""Proven relative suboptimality of the folds' models,"""
+
+FOLD_ESTIMATE = 1e-3
+"""or estimated, whichever is reached first: either tells one C from the next."""
 
 
 class SoftmaxClassifierCV(SoftmaxClassifier):
@@ -124,7 +127,7 @@ class SoftmaxClassifierCV(SoftmaxClassifier):
                 for source in (train, held_out)
             )
             training = self._training(objective, Record(objective))
-            training.stopping = Stopping(max(self.tol, FOLD_TOLERANCE), self.max_iter)
+            training.stopping = Stopping(max(self.tol, FOLD_TOLERANCE), self.max_iter, FOLD_ESTIMATE)
             theta = training.start
             for C in self.Cs_:
                 theta = training.at(C, theta).evaluation.theta
