@@ -10,9 +10,9 @@ from softmaxes import heads
 from softmaxes.heads.cutoffs import projected
 
 COSTS = {
-    "calls are dear": heads.CostModel(fixed=1000.0, per_weight=0.01, per_product=0.01, least=10),
-    "weights are dear": heads.CostModel(fixed=1.0, per_weight=1.0, per_product=0.01, least=10),
-    "products are dear": heads.CostModel(fixed=0.5, per_weight=0.01, per_product=0.2, least=100),
+    "calls are dear": heads.CostModel(1000.0, 0.1, 0.0, 0.01, 0.01, 0.01),
+    "weights are dear": heads.CostModel(1.0, 0.0, 0.5, 1.0, 0.0, 0.01),
+    "products are dear": heads.CostModel(0.5, 0.0, 0.0, 0.01, 0.3, 0.2),
 }
 
 
@@ -24,14 +24,20 @@ def zipf(v):
 def cost_of(cutoffs, p, d, rows, cost, divisor):
     """Return the seconds of the formula at the head of cutoffs.py, term by term."""
 
-    def g(k, b, features):
-        return cost.fixed + cost.per_weight * k * features + cost.per_product * max(k * b * features, cost.least)
+    c = cost
+
+    def g(k, b, f):
+        return (c.fixed + c.per_row * b + c.per_class * k + c.per_weight * k * f + c.per_logit * k * b
+                + c.per_product * k * b * f)  # fmt: skip
+
+    def projection(k, b, f):
+        return c.per_row * b + c.per_weight * k * f + c.per_product * k * b * f
 
     edges = (*cutoffs, len(p))
     total = g(edges[0] + len(cutoffs), rows, d)
     for j, (start, stop) in enumerate(itertools.pairwise(edges), 1):
         small = projected(d, divisor, j)
-        total += g(stop - start, p[start:stop].sum() * rows, small) + g(small, p[start:stop].sum() * rows, d)
+        total += g(stop - start, p[start:stop].sum() * rows, small) + projection(small, p[start:stop].sum() * rows, d)
     return total
 
 
@@ -49,11 +55,25 @@ def test_cutoffs_are_the_best_of_an_exhaustive_search(cost, most_clusters, least
                 allowed.append(cuts)
     best = min(cost_of(cuts, p, d, rows, cost, 4.0) for cuts in allowed)
     found = heads.choose_cutoffs(
-        p, d, rows, cost, most_clusters=most_clusters, least_mass=least_mass, candidates=np.arange(1, v)
+        p,
+        d,
+        rows,
+        cost,
+        most_clusters=most_clusters,
+        least_mass=least_mass,
+        least_features=1,
+        candidates=np.arange(1, v),
     )
     assert found.cutoffs in allowed
     assert found.seconds == pytest.approx(best, rel=1e-12)
     assert cost_of(found.cutoffs, p, d, rows, cost, 4.0) == pytest.approx(best, rel=1e-12)
+
+
+def test_no_cluster_but_the_first_sees_too_few_features():
+    cost = heads.CostModel(0.0, 0.0, 0.0, 1.0, 0.0, 1.0)
+    for least, most in ((1, 4), (2, 3), (8, 2), (32, 1), (99, 1)):
+        found = heads.choose_cutoffs(zipf(5000), 128, 64, cost, least_mass=0.0, least_features=least)
+        assert len(found.cutoffs) == most, least
 
 
 def test_the_costs_of_the_search_lead_to_different_cuts():

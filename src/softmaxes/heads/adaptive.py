@@ -44,6 +44,7 @@ class AdaptiveSoftmax(Head):
     divisor : how fast projections shrink.
     most_clusters : the largest J to consider.
     least_mass : the share of all occurrences that the short list must hold at least.
+    least_features : no cluster but the first may see fewer.
     max_bytes : memory for the logits of one step, as in `linear_cross_entropy`.
 
     Notes
@@ -75,6 +76,7 @@ class AdaptiveSoftmax(Head):
         divisor: float = 4.0,
         most_clusters: int = 4,
         least_mass: float = 0.8,
+        least_features: int = 8,
         max_bytes: int = DEFAULT_MAX_BYTES,
         **options: Any,
     ) -> None:
@@ -88,7 +90,7 @@ class AdaptiveSoftmax(Head):
             cost = CostModel.measure(n_features, whole(batch_rows, "batch_rows")) if cost_model is None else cost_model
             chosen = choose_cutoffs(
                 shares / shares.sum(), n_features, batch_rows, cost,
-                divisor=divisor, most_clusters=most_clusters, least_mass=least_mass,
+                divisor=divisor, most_clusters=most_clusters, least_mass=least_mass, least_features=least_features,
             ).cutoffs  # fmt: skip
         else:
             chosen = _checked_cutoffs(cutoffs, n_classes)

@@ -2,8 +2,8 @@
 
 The logits Z = H W^T + b, (N, V), are made block by block. A first sweep over the classes leaves a few numbers for each
 row (`rows.py`). A second sweep turns the blocks into blocks of the gradient G and feeds them to the products G W and
-G^T H. Where whole rows of logits fit the budget the second sweep reuses them (three matrix products in all); else it
-makes them again (four).
+G^T H. Where whole rows of logits fit the budget the second sweep reuses them (three matrix products in all), and with
+plain labels one pass of the kernel stands for all but the products; else it makes them again (four).
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class Task:
 
     @property
     def fused(self) -> bool:
-        """Whether whole rows of logits go through the kernel of cross-entropy: plain labels, rows in its cache."""
+        """Whether whole rows of logits go through the kernel of cross-entropy: they are there, and labels are plain."""
         n_classes, kind = len(self.weight), self.told.kind
         return (
             kind.labelled
             and not (kind.smoothing or kind.z_loss or self.possible is not None)
             and self.weight.dtype == self.dtype in (np.float32, np.float64)
             and (self.blocks.keep or self.blocks.classes >= n_classes)
-            and 0 < n_classes <= _MOST_FUSED
+            and n_classes > 0
         )
 
     def class_spans(self) -> list[slice]:
@@ -295,8 +295,6 @@ class _RowBlock:
             sums.weight_times_logits += _sum_of_products(uniform, z)
 
 
-# rows longer than this would leave the kernel's scratch, and its cache
-_MOST_FUSED = 8192
 _NOBODY = np.zeros(0, np.int64)
 
 
