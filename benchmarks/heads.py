@@ -1,87 +1,176 @@
-"""python -m benchmarks.heads: many classes, beside torch in the same run; writes results/heads.json.
+"""python -m benchmarks.heads PART ...: many classes, beside torch in the same run; writes results/heads.json.
 
---text FILE adds the next-word race: perplexity after equal processor time, our adaptive softmax and torch's on the same
-network (examples/next_word/README.md says how to get a text).
+Parts: linear, wide, goal (minutes, 12 GB of memory), memory, spherical, adaptive, and race (needs --text FILE):
+perplexity after equal processor time, our adaptive softmax and torch's on the same network
+(examples/next_word/README.md says how to get a text). A part replaces its own results and leaves the others alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
-import tracemalloc
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from time import process_time
-from typing import Any
+from time import perf_counter_ns
+from typing import Any, TypeAlias
 
 import threadpoolctl
 
 from benchmarks import measure
 
 HERE = Path(__file__).resolve().parent
-# rows, classes, features of linear_cross_entropy: where the dense logits still fit comfortably, and the goal's own size
+Call: TypeAlias = Callable[[], Any]
+# rows, classes, features of linear_cross_entropy: where the dense logits fit comfortably; the goal, and an eighth
 SIZES = ((8192, 1000, 256), (4096, 32_000, 128), (2048, 32_000, 512))
-GOAL = (8192, 128_000, 512)
+GOAL, EIGHTH = (8192, 128_000, 512), (1024, 128_000, 512)
 
 
-def linear(n: int, v: int, d: int, seconds: float) -> dict[str, Any]:
-    """Time value and gradients: dense, in blocks, and torch's two versions. Extra memory of ours is measured too."""
+def in_turn(calls: dict[str, Call], rounds: int) -> dict[str, Any]:
+    """Time calls of many seconds: in turn, without warming up."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = perf_counter_ns()
+            call()
+            samples[name].append(perf_counter_ns() - start)
+    return {name: asdict(measure.Spread.of(found)) for name, found in samples.items()}
+
+
+def contenders(n: int, v: int, d: int) -> dict[str, Call]:
+    """Return value and gradients by each contender: ours in blocks and dense, torch's dense and in chunks."""
     import numpy as np
     import torch
 
     import softmaxes as sm
 
     rng = np.random.default_rng(0)
-    hidden, weight = (rng.standard_normal(s, dtype=np.float32) * 0.3 for s in ((n, d), (v, d)))
+    hidden, weight = (rng.standard_normal(s, dtype=np.float32) * np.float32(0.3) for s in ((n, d), (v, d)))
     target = rng.integers(0, v, n)
     h, w, t = (torch.from_numpy(x) for x in (hidden, weight, target))
     h.requires_grad_(True)
     w.requires_grad_(True)
+
+    def ours():
+        value, (d_hidden, d_weight, _) = sm.linear_cross_entropy_and_gradient(hidden, weight, target)
+        return value, d_hidden, d_weight
 
     def dense():
         logits = hidden @ weight.T
         value, gradient = sm.cross_entropy_and_gradient(logits, target, gradient_out=logits)
         return value, gradient @ weight, gradient.T @ hidden
 
-    def by_torch(**options):
-        h.grad = w.grad = None
-        value = (
-            torch.nn.functional.linear_cross_entropy(h, w, t, **options)
-            if options
-            else torch.nn.functional.cross_entropy(h @ w.T, t)
-        )
-        value.backward()
-        return value.detach().numpy(), h.grad.numpy(), w.grad.numpy()
+    def differentiated(loss):
+        def call():
+            h.grad = w.grad = None
+            value = loss()
+            value.backward()
+            return value.detach().numpy(), h.grad.numpy(), w.grad.numpy()
 
-    def ours():
-        value, (d_hidden, d_weight, _) = sm.linear_cross_entropy_and_gradient(hidden, weight, target)
-        return value, d_hidden, d_weight
+        return call
 
-    calls = {"softmaxes": ours}
-    if n * v <= 2**28:
-        calls |= {"softmaxes, dense": dense, "torch, dense": by_torch}
-    calls["torch, chunked"] = lambda: by_torch(options=torch.nn.LinearCrossEntropyOptions())
-    reference = ours()
-    differences = {
+    chunked = torch.nn.LinearCrossEntropyOptions()
+    return {
+        "softmaxes": ours,
+        "softmaxes, torch tensors": differentiated(lambda: sm.linear_cross_entropy(h, w, t)),
+        "softmaxes, dense": dense,
+        "torch, dense": differentiated(lambda: torch.nn.functional.cross_entropy(h @ w.T, t)),
+        "torch, chunked": differentiated(lambda: torch.nn.functional.linear_cross_entropy(h, w, t, options=chunked)),
+    }
+
+
+def differences(calls: dict[str, Call]) -> dict[str, float]:
+    """Return how far value and gradients of each are from ours, relative to the largest entry."""
+    import numpy as np
+
+    reference = calls["softmaxes"]()
+    return {
         name: max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(call(), reference, strict=True))
         for name, call in calls.items()
-    }
-    tracemalloc.start()
-    kept = ours()
-    peak = tracemalloc.get_traced_memory()[1] - sum(np.asarray(x).nbytes for x in kept)
-    tracemalloc.stop()
-    times = {name: asdict(spread) for name, spread in measure.compare(calls, seconds, rounds=5).items()}
-    return {
-        "task": f"linear cross-entropy {n}x{v}x{d}",
-        "times": times,
-        "differences": differences,
-        "extra bytes": peak,
+        if name != "softmaxes"
     }
 
 
-def spherical(v: int, d: int, n: int, seconds: float) -> dict[str, Any]:
-    """Time one exact step, and the same step with the dense matrix of outputs."""
+def linear(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time value and gradients where the dense logits fit comfortably."""
+    results = []
+    for size in SIZES:
+        calls = contenders(*size)
+        far = differences(calls)
+        times = measure.compare(calls, options.seconds, rounds=5)
+        spreads = {name: asdict(spread) for name, spread in times.items()}
+        results.append({"task": named(size), "times": spreads, "differences": far})
+    return results
+
+
+def wide(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time all contenders on an eighth of the goal's rows: torch's chunks take half a minute."""
+    return [{"task": named(EIGHTH), "times": in_turn(contenders(*EIGHTH), 1 if options.seconds < 4 else 3)}]
+
+
+def goal(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time the goal's size, in blocks and dense."""
+    calls = contenders(*GOAL)
+    chosen = {name: calls[name] for name in ("softmaxes", "softmaxes, dense")}
+    return [{"task": named(GOAL), "times": in_turn(chosen, 1 if options.seconds < 4 else 2)}]
+
+
+def named(size: tuple[int, int, int]) -> str:
+    return f"linear cross-entropy {'x'.join(map(str, size))}"
+
+
+# in a process of its own: the peak of memory beside the inputs and the results, everything that the system counts
+PEAK = """
+import resource, sys
+import numpy as np
+import softmaxes as sm
+n, v, d, kind = *map(int, sys.argv[1:4]), sys.argv[4]
+rng = np.random.default_rng(0)
+hidden, weight = (rng.standard_normal(s, dtype=np.float32) for s in ((n, d), (v, d)))
+weight *= np.float32(0.3)
+target = rng.integers(0, v, n)
+if kind == "softmaxes":
+    run = sm.linear_cross_entropy_and_gradient
+else:
+    import torch
+    hidden, weight, target = (torch.from_numpy(x) for x in (hidden, weight, target))
+    hidden.requires_grad_(True), weight.requires_grad_(True)
+    chunked = {"options": torch.nn.LinearCrossEntropyOptions()} if kind == "torch, chunked" else {}
+    loss = sm.linear_cross_entropy if kind == "softmaxes, torch tensors" else torch.nn.functional.linear_cross_entropy
+    def run(h, w, t):
+        loss(h, w, t, **chunked).backward()
+        return h.grad, w.grad
+run(hidden[:8], weight[:64], target[:8] % 64)
+if kind != "softmaxes":
+    hidden.grad = weight.grad = None
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+kept = run(hidden, weight, target)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before - 4 * (n + v) * d // 1024)
+"""
+
+
+def memory(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the memory that value and gradients take beside inputs and results, at the goal's size and an eighth."""
+    kinds = ("softmaxes", "softmaxes, torch tensors", "torch, dense", "torch, chunked")
+    results = []
+    for size, chosen in ((EIGHTH, kinds[: 3 if options.seconds < 4 else 4]), (GOAL, kinds[:1])):
+        megabytes = {}
+        for kind in chosen:
+            command = [sys.executable, "-c", PEAK, *map(str, size), kind]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            megabytes[kind] = round(int(done.stdout) * 1024 / 1e6, 1)
+        results.append({"task": f"MB beside inputs and results, {named(size)}", **megabytes})
+    return results
+
+
+def spherical(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time one exact step at 10,000 and 200,000 classes, and the same step with the dense matrix of outputs."""
+    return [spherical_step(v, 256, n, options.seconds) for n in (1, 128) for v in (10_000, 200_000)]
+
+
+def spherical_step(v: int, d: int, n: int, seconds: float) -> dict[str, Any]:
     import numpy as np
 
     from softmaxes import heads
@@ -106,8 +195,12 @@ def spherical(v: int, d: int, n: int, seconds: float) -> dict[str, Any]:
     return {"task": f"spherical step {n}x{v}x{d}", "times": {name: asdict(spread) for name, spread in times.items()}}
 
 
-def adaptive(v: int, d: int, n: int, seconds: float) -> dict[str, Any]:
+def adaptive(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Time one training step of ours with its own cut-offs, and of torch's with the same and with customary ones."""
+    return [adaptive_step(v, 128, 256, options.seconds) for v in (10_000, 100_000)]
+
+
+def adaptive_step(v: int, d: int, n: int, seconds: float) -> dict[str, Any]:
     import numpy as np
     import torch
 
@@ -140,99 +233,46 @@ def adaptive(v: int, d: int, n: int, seconds: float) -> dict[str, Any]:
     return {"task": f"adaptive step {n}x{v}x{d}", "times": times, "cut-offs": head.cutoffs}
 
 
-def race(path: Path, seconds: float, vocabulary: int = 10_000, d: int = 128, n: int = 256) -> dict[str, Any]:
+def race(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Train our adaptive head and torch's for equal time on the network of the example; return the perplexities."""
-    sys.path.insert(0, str(HERE.parent / "examples" / "next_word"))
-    import network
-    import numpy as np
-    import text
-    import torch
+    if options.text is None:
+        raise SystemExit("the race needs --text FILE; examples/next_word/README.md says how to get one")
+    from benchmarks.next_word import raced
 
-    from softmaxes import heads
+    return [raced(options.text, options.race_seconds)]
 
-    corpus = text.read(path, vocabulary, 4)
-    judged = slice(0, 20_000)
 
-    def run(make_step):
-        rng = np.random.default_rng(0)
-        net = network.Network(len(corpus.words), 4, 64, d, rng)
-        step, loss = make_step(rng)
-        spent, order = 0.0, rng.permutation(len(corpus.training))
-        place = 0
-        while spent < seconds:
-            rows = order[place : place + n]
-            place = 0 if place + n >= len(order) else place + n
-            start = process_time()
-            contexts = corpus.training.contexts[rows]
-            hidden = net.hidden(contexts)
-            net.step(contexts, hidden, step(hidden, corpus.training.following[rows]))
-            spent += process_time() - start
-        held = net.hidden(corpus.held_out.contexts[judged])
-        return float(np.exp(loss(held, corpus.held_out.following[judged])))
-
-    def ours(rng):
-        head = heads.AdaptiveSoftmax(d, len(corpus.words), corpus.counts, rng, batch_rows=n)
-        return lambda h, t: head.step(h, t)[1], head.loss
-
-    def rival(rate, cutoffs):
-        def make(rng):
-            torch.manual_seed(0)
-            order = np.argsort(-corpus.counts, kind="stable")
-            rank = np.empty(len(order), np.int64)
-            rank[order] = np.arange(len(order))
-            layer = torch.nn.AdaptiveLogSoftmaxWithLoss(d, len(corpus.words), cutoffs)
-            optimiser = torch.optim.Adagrad(layer.parameters(), lr=rate)
-
-            def step(hidden, following):
-                h = torch.from_numpy(hidden).requires_grad_(True)
-                optimiser.zero_grad()
-                layer(h, torch.from_numpy(rank[following])).loss.backward()
-                optimiser.step()
-                return h.grad.numpy()
-
-            def loss(hidden, following):
-                with torch.no_grad():
-                    return float(layer(torch.from_numpy(hidden), torch.from_numpy(rank[following])).loss)
-
-            return step, loss
-
-        return make
-
-    found = {"softmaxes": run(ours)}
-    for rate in (0.03, 0.1):
-        for cutoffs in ([200, 2000], [2000]):
-            found[f"torch, Adagrad {rate}, cut-offs {cutoffs}"] = run(rival(rate, cutoffs))
-    return {"task": f"next word, {seconds:g} s of training", "perplexity": found}
+PARTS = {part.__name__: part for part in (linear, wide, goal, memory, spherical, adaptive, race)}
+RECORD = HERE / "results" / "heads.json"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.heads", description=__doc__)
+    parser.add_argument("part", nargs="+", choices=PARTS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=4.0, help="about how long to time a contender on a task")
-    parser.add_argument("--goal", action="store_true", help=f"also the size of the goal, {GOAL} (minutes)")
     parser.add_argument("--text", type=Path, help="a text for the next-word race")
     parser.add_argument("--race-seconds", type=float, default=24.0)
     options = parser.parse_args()
     measure.pin(options.threads)
     # NumPy is loaded already, and its BLAS has counted more processors than it now has
     threadpoolctl.threadpool_limits(options.threads)
-    results = [linear(*size, options.seconds) for size in SIZES]
-    if options.goal:
-        results.append(linear(*GOAL, options.seconds))
-    results += [spherical(v, 256, 128, options.seconds) for v in (10_000, 200_000)]
-    results += [adaptive(v, 128, 256, options.seconds) for v in (10_000, 100_000)]
-    if options.text:
-        results.append(race(options.text, options.race_seconds))
-    for result in results:
-        print(result["task"])
-        for name, spread in result.get("times", {}).items():
-            print(f"  {name:28s} {spread['median'] / 1e6:10.2f} ms  (best {spread['best'] / 1e6:.2f})")
-        for name in ("extra bytes", "cut-offs", "differences", "perplexity"):
-            if name in result:
-                print(f"  {name}: {result[name]}")
-    record = {"machine": measure.machine(("numpy", "torch")), "threads": options.threads, "results": results}
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "heads.json").write_text(json.dumps(record, indent=1) + "\n")
+    before = json.loads(RECORD.read_text())["results"] if RECORD.exists() else []
+    for part in options.part:
+        found = PARTS[part](options)
+        for result in found:
+            show(result)
+        before = [r for r in before if r["task"] not in {f["task"] for f in found}] + found
+    record = {"machine": measure.machine(("numpy", "torch")), "threads": options.threads, "results": before}
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def show(result: dict[str, Any]) -> None:
+    print(result["task"])
+    for name, spread in result.get("times", {}).items():
+        print(f"  {name:28s} {spread['median'] / 1e6:10.2f} ms  (best {spread['best'] / 1e6:.2f})")
+    for name in result.keys() - {"task", "times"}:
+        print(f"  {name}: {result[name]}")
 
 
 if __name__ == "__main__":
