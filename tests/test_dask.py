@@ -106,6 +106,21 @@ def test_a_killed_worker_costs_time_and_nothing_else(client):
     np.testing.assert_array_equal(fitted.intercept_, expected.intercept_)
 
 
+def test_a_cluster_that_is_gone_is_one_message(monkeypatch):
+    monkeypatch.setattr("softmaxes.sources.distributed.PATIENCE", 0.5)
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+        client = Client(cluster, set_as_default=False)
+        source = Dask(_frame(), target="y", client=client)
+        cluster.scale(0)
+        with pytest.raises(UserError, match="has had no workers"):
+            SoftmaxClassifier(solver="lbfgs").fit(source)
+        client.close()
+        cluster.close()
+        with pytest.raises(UserError, match="the dask scheduler is gone"):
+            SoftmaxClassifier(solver="lbfgs").fit(source)
+
+
 def test_an_error_names_the_partition(client):
     def spoiled(frame, partition_info=None):
         if partition_info and partition_info["number"] == 3:

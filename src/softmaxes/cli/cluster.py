@@ -53,6 +53,10 @@ def reading(dask: str | None, workers: int | None, budget: int | None = None) ->
     if dask is None and workers is None:
         yield lambda table: Here(table, budget)
         return
+    import distributed  # noqa: F401 - it sets the levels of its loggers when it is imported
+
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told by the command, in one message
     with ExitStack() as stack:
         client = stack.enter_context(started(stack, workers) if workers is not None else connected(str(dask)))
         yield lambda table: OnCluster(client, table)

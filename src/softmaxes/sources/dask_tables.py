@@ -34,7 +34,7 @@ def partitions(
         client.submit(_encoded, part, recipe, labels, np.packbits(mask), len(mask), dtype, pure=False)
         for part, mask in zip(parts, keep, strict=True)
     ]
-    finished(futures, names, done)
+    finished(client, futures, names, done)
     return Partitions(client, futures, labels.array, names)
 
 

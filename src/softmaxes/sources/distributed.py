@@ -27,6 +27,9 @@ from softmaxes.sources.sparse import Sparse
 ATTEMPTS = 10
 """How often a pass is asked for before the cluster is given up: every attempt survives the death of a worker."""
 
+PATIENCE = 60
+"""Seconds without a result after which a cluster that has no workers is given up."""
+
 GATHERED_BYTES = 1 << 26
 """What the sums of all partitions may take to come one by one; larger ones are merged by the workers first,"""
 
@@ -62,8 +65,8 @@ class Partitions(StridedSource):
     def blocks(self, rows: int) -> Iterator[Block]:
         """Yield the rows in the order of the partitions, fetched so many at a time."""
         portions = (
-            self.client.submit(_portion, part, start, start + rows, pure=False).result()
-            for part, count in zip(self.parts, self.rows, strict=True)
+            each(self.client, _portion, [(part, start, start + rows)], [name])[0]
+            for part, count, name in zip(self.parts, self.rows, self.names, strict=True)
             for start in range(0, count, rows)
         )
         return recut((Block(*portion) for portion in portions), rows)
@@ -103,7 +106,7 @@ class Distributed(Workers):
             return super().fold(source, plan, new_sum)
         model = pickle.dumps(_portable(new_sum(), source))
         size = sum(np.size(value) * 8 for value in _numbers(new_sum()).values())
-        numbers = _retried(lambda: _pass(source, model, plan.tile_rows, size))
+        numbers = _retried(source.client, lambda: _pass(source, model, plan.tile_rows, size))
         return reduce(lambda earlier, later: earlier.merge(later), [_filled(new_sum(), found) for found in numbers])
 
 
@@ -118,6 +121,8 @@ def _pass(source: Partitions, model: bytes, tile_rows: int, size: int) -> list[d
     while len(sums) > MERGED and len(sums) * size > GATHERED_BYTES:
         groups = [sums[first : first + MERGED] for first in range(0, len(sums), MERGED)]
         sums = [client.submit(_merged, scattered, *group, pure=False) for group in groups]
+    for _ in _as_completed(client, sums):
+        pass
     numbers: list[dict[str, Any]] = client.gather(sums)
     return numbers
 
@@ -202,16 +207,26 @@ def _of_class(codes: np.ndarray, of_class: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _retried(attempt: Callable[[], Any]) -> Any:
+def _retried(client: Any, attempt: Callable[[], Any]) -> Any:
     """Return what a pass finds; ask again where a worker took something needed with it."""
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
     from distributed.comm import CommClosedError
 
+    lost = (CancelledError, FutureCancelledError, KilledWorker, CommClosedError)
     for tries in range(1, ATTEMPTS + 1):
         try:
             return attempt()
-        except (CancelledError, FutureCancelledError, KilledWorker, CommClosedError) as error:
+        except UserError:
+            raise
+        except Exception as error:
+            if client.status != "running":
+                raise UserError(
+                    "the dask scheduler is gone, and with it all that workers held; a fit with a checkpoint can go on "
+                    "from there on another cluster"
+                ) from error
+            if not isinstance(error, lost):
+                raise
             if tries == ATTEMPTS:
                 raise UserError(f"the dask cluster lost what a pass needed {ATTEMPTS} times: {error}") from error
     raise AssertionError
@@ -228,19 +243,21 @@ def each(
 
     names: of what each call is about; an error becomes a UserError that names it. done: told of each as it is done.
     """
-    futures = [client.submit(function, *call, pure=False) for call in calls]
-    finished(futures, names, done)
-    results: list[Any] = client.gather(futures)
-    return results
+
+    def attempt() -> list[Any]:
+        futures = [client.submit(function, *call, pure=False) for call in calls]
+        finished(client, futures, names, done)
+        results: list[Any] = client.gather(futures)
+        return results
+
+    found: list[Any] = _retried(client, attempt)
+    return found
 
 
-def finished(futures: list[Any], names: Sequence[str], done: Callable[[int], None] | None = None) -> None:
+def finished(client: Any, futures: list[Any], names: Sequence[str], done: Callable[[int], None] | None = None) -> None:
     """Wait until all is computed; the first error becomes a UserError that says what it is about."""
-    from distributed import as_completed
-
     place = {future.key: number for number, future in enumerate(futures)}
-    loop = futures[0].client.loop if futures else None
-    for future in as_completed(futures, loop=loop):
+    for future in _as_completed(client, futures):
         number = place[future.key]
         if future.status == "error":
             error = future.exception()
@@ -249,3 +266,20 @@ def finished(futures: list[Any], names: Sequence[str], done: Callable[[int], Non
             raise UserError(f"{names[number]} can't be computed: {type(error).__name__}: {error}") from error
         if done is not None:
             done(number)
+
+
+def _as_completed(client: Any, futures: list[Any]) -> Iterator[Any]:
+    """Yield the futures as they are done; UserError where no worker is left to do them."""
+    from distributed import as_completed
+
+    pending = {future.key: future for future in futures}
+    while pending:
+        try:
+            for future in as_completed(list(pending.values()), loop=client.loop, timeout=PATIENCE):
+                yield pending.pop(future.key)
+        except TimeoutError:
+            if not client.scheduler_info(n_workers=-1)["workers"]:
+                raise UserError(
+                    f"the dask cluster has had no workers for {PATIENCE} seconds; a fit with a checkpoint can go on "
+                    "when there are some"
+                ) from None
