@@ -94,7 +94,7 @@ class Kronecker:
 
 
 class Dense:
-    """The inverse of the Hessian itself, for few parameters; at first the Kronecker product, exact at W = 0.
+    """The inverse of the Hessian itself, for few parameters; at W = 0 the Kronecker product, which is exact there.
 
     Where rows are plenty for the parameters, the Hessian is that of a sample of them.
     """
@@ -103,7 +103,7 @@ class Dense:
         self._objective = objective
         stride = stride_of(objective)
         self._sample = objective.sampled(stride) if stride > 1 else objective
-        self._current: Kronecker | Inverse = Kronecker(objective)
+        self._current: Kronecker | Inverse
 
     @property
     def to_scale(self) -> bool:
@@ -111,7 +111,8 @@ class Dense:
 
     def refresh(self, theta: np.ndarray) -> None:
         """Factor the Hessian at θ."""
-        if isinstance(self._current, Kronecker) and not theta[:, :-1].any():
+        if len(theta) > 1 and not theta[:, :-1].any():  # two classes: the Hessian is no larger than its factor
+            self._current = Kronecker(self._objective)
             self._current.refresh(theta)
         else:
             before = self._sample.passes
