@@ -44,7 +44,10 @@ class Ladder:
     distance: Callable[[Any], float]
     runs: dict[int, tuple[float, float]] = field(default_factory=dict)
     exhausted: bool = False
-    """Whether more iterations change nothing, or took longer than was allowed."""
+    """Whether more iterations take longer than is allowed, or change nothing."""
+
+    settled: bool = False
+    """Whether they change nothing: the rival stopped by itself."""
 
     def run(self, iterations: int, seconds: float) -> None:
         """Fit once, unless it takes longer than `seconds`, which is noted too."""
@@ -58,22 +61,26 @@ class Ladder:
             self.exhausted = True
             return
         self.runs[iterations] = (took, self.distance(model))
-        self.exhausted = int(np.max(model.n_iter_)) < iterations
+        self.settled = self.exhausted = int(np.max(model.n_iter_)) < iterations
 
     def climb(self, level: float, seconds: float) -> None:
-        """Take more and more iterations until the level is reached or a fit would take longer than seconds."""
+        """Take more and more iterations until the level is reached, or a fit takes nearly as long as allowed."""
         iterations = 4.0
         while not self.exhausted:
             self.run(int(iterations), seconds)
             took, reached = self.runs[int(iterations)]
-            factor = LADDER if reached <= FAR * level or took * LADDER**2 > seconds else LADDER**2
-            if reached <= level or took * factor > seconds:
+            factor = min(LADDER if reached <= FAR * level else LADDER**2, 0.9 * seconds / took)
+            if reached <= level or int(iterations * factor) < iterations + 1:
                 return
             iterations *= factor
 
     def least(self, level: float) -> int | None:
         """Return the fewest iterations known to reach the level."""
         return min((n for n, (_, reached) in self.runs.items() if reached <= level), default=None)
+
+    def longest(self) -> float:
+        """Return the seconds of the longest fit."""
+        return max(took for took, _ in self.runs.values())
 
     def refine(self, level: float, seconds: float) -> None:
         """Find the fewest iterations between those that reach the level and those that do not."""
@@ -94,7 +101,7 @@ def fitted(setting: Setting, X: Any, y: np.ndarray, iterations: int) -> Any:
 
 @dataclass(frozen=True)
 class Best:
-    """The best rival at a level: its call and its name. reached False: nobody did, and this ran longest."""
+    """The best rival at a level: its call and its name. reached False: nobody did, each in more than these seconds."""
 
     name: str
     call: Callable[[], Any]
@@ -127,9 +134,9 @@ def best(
     for level in levels:
         there = [ladder for ladder in ladders if ladder.least(level) is not None]
         if not there:
-            longest = max(ladders, key=lambda ladder: max(took for took, _ in ladder.runs.values()))
-            took = max(took for took, _ in longest.runs.values())
-            found[level] = Best(f"{longest.setting.name}, not reached", lambda: None, took, False)
+            open_ = [ladder for ladder in ladders if not ladder.settled] or ladders
+            first = min(open_, key=Ladder.longest)  # who might have arrived first, had we waited
+            found[level] = Best(f"{first.setting.name}, not reached", lambda: None, first.longest(), False)
             continue
         quickest = min(seconds_at(ladder, level) for ladder in there)
         near = [ladder for ladder in there if seconds_at(ladder, level) <= LADDER * quickest]

@@ -6,8 +6,8 @@ All minimise the same objective, C = 1. Distances from its least value are measu
 the least that anybody found. At each level every rival is tuned (`benchmarks.tuning`): each solver, each precision, the
 fewest iterations that reach the level. We are held to the same rule, with the settings that we choose ourselves; the
 fit at default settings, which knows no f* and stops once 1e-6 is proven, is given beside it. The best rival and we then
-take turns; the times are medians. Where no rival reaches a level, the time is that of the longest fit that was waited
-for, and the ratio is a lower bound.
+take turns; the times are medians. Where no rival reaches a level, each was given at least the time that is shown, and
+the ratio is a lower bound.
 
 Rows of problems that were not asked for stay in the file as they are, so that the table can be made in pieces.
 """
@@ -15,6 +15,7 @@ Rows of problems that were not asked for stay in the file as they are, so that t
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import subprocess
@@ -84,8 +85,10 @@ def rivals() -> list[Any]:
 def row(name: str, seconds: float) -> dict[str, Any]:
     """Return one line of the table."""
     X, y = PROBLEMS[name]()
-    exact = SoftmaxClassifier(tol=1e-10, max_iter=300).fit(X, y)
+    began = time.perf_counter()
     model = SoftmaxClassifier().fit(X, y)
+    took = time.perf_counter() - began
+    exact = copy.deepcopy(model).set_params(warm_start=True, tol=1e-10, max_iter=100).fit(X, y)
     star = min(objective_of(X, y, clf.coef_, clf.intercept_) for clf in (exact, model))
 
     def distance(peer: Any) -> float:
@@ -96,7 +99,7 @@ def row(name: str, seconds: float) -> dict[str, Any]:
     line: dict[str, Any] = {
         "problem": name,
         "shape": [*map(int, X.shape), len(model.classes_)],
-        "seconds": in_turn([lambda: SoftmaxClassifier().fit(X, y)], seconds / 3)[0],
+        "seconds": took if took > seconds else in_turn([lambda: SoftmaxClassifier().fit(X, y)], seconds / 3)[0],
         "passes": model.history_[-1].passes,
         "proven": model.optimality_.relative,
         "true": distance(model),
@@ -104,18 +107,20 @@ def row(name: str, seconds: float) -> dict[str, Any]:
         **memory(name),
     }
     for level in LEVELS:
-        passed = _passed(model, X, y, level, distance, star)
-        if passed is None:
+        near = next((at for at in model.history_ if at.objective <= star + level * abs(star)), None)
+        if near is None:
             line[f"{level:g}"] = dict.fromkeys(("ours", "passes", "peer", "peer_is", "ratio"))
             continue
-        iterations, passes = passed
-
-        def fit(iterations: int = iterations) -> None:
-            SoftmaxClassifier(max_iter=iterations).fit(X, y)
-
         peer = peers[level]
-        mine, theirs = in_turn([fit, peer.call], seconds / 2)
-        theirs = theirs if peer.reached else peer.seconds
+        mine, theirs, passes = near.seconds, peer.seconds, near.passes
+        if mine < seconds:  # else the record of the fit tells it
+            iterations, passes = _passed(X, y, max(1, near.iteration), lambda clf, level=level: distance(clf) <= level)
+
+            def fit(iterations: int = iterations) -> None:
+                SoftmaxClassifier(max_iter=iterations).fit(X, y)
+
+            mine, theirs = in_turn([fit, peer.call], seconds / 2)
+            theirs = theirs if peer.reached else peer.seconds
         line[f"{level:g}"] = {
             "ours": mine,
             "passes": passes,
@@ -127,16 +132,13 @@ def row(name: str, seconds: float) -> dict[str, Any]:
     return line
 
 
-def _passed(
-    model: SoftmaxClassifier, X: Any, y: np.ndarray, level: float, distance: Any, star: float
-) -> tuple[int, float] | None:
-    """Return the fewest iterations with which a fit comes within the level, and its passes over the data."""
-    near = [k for k, at in enumerate(model.history_) if at.objective <= star + level * abs(star)]
-    for iterations in range(max(1, near[0]) if near else model.n_iter_, model.n_iter_ + 1):
+def _passed(X: Any, y: np.ndarray, iterations: int, there: Any) -> tuple[int, float]:
+    """Return the fewest iterations, at least so many, after which a fit is there, and its passes over the data."""
+    while True:
         trial = SoftmaxClassifier(max_iter=iterations).fit(X, y)
-        if distance(trial) <= level:
+        if there(trial) or trial.optimality_.met:
             return iterations, trial.history_[-1].passes
-    return None
+        iterations += 1
 
 
 def memory(name: str) -> dict[str, float]:
