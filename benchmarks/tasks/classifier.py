@@ -35,6 +35,7 @@ if __name__ == "__main__":  # run as a file: look for modules in the repository,
 from benchmarks import measure, tuning
 from benchmarks.tasks.classifier_problems import PROBLEMS
 
+import softmaxes
 from softmaxes.classifier import SoftmaxClassifier
 from softmaxes.sources.passes import Workers
 
@@ -200,7 +201,8 @@ def main() -> None:
         print(show(lines[name]), flush=True)
         rows = [lines[known] for known in PROBLEMS if known in lines]
         facts = {
-            "machine": measure.machine(("softmaxes", "numpy", *(rival.PACKAGE for rival in rivals()))),
+            "machine": measure.machine(("numpy", *(rival.PACKAGE for rival in rivals()))),
+            "softmaxes": softmaxes.__version__,
             "threads": threads,
             "means": means(rows),
             "rows": rows,
