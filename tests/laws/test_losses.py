@@ -267,6 +267,8 @@ def test_fenchel_young_is_zero_exactly_where_the_map_meets_the_target():
         (lambda: losses.Brier().hessian_product(LOGITS, LABELS, DIRECTION[:2]), ValueError, "direction"),
         (lambda: losses.brier(LOGITS, LABELS, gama=2), TypeError, "gama"),
         (lambda: losses.MapLoss("sparsemx"), ValueError, "known are softmax"),
+        (lambda: losses.CrossEntropy(base="2"), ValueError, "base='2'"),
+        (lambda: losses.CrossEntropy(base=1), ValueError, "above 1"),
         (lambda: losses.SoftMargin("a"), TypeError, "margin='a'; one real number"),
     ],
 )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, log
+from numbers import Real
 
 import numpy as np
 
@@ -182,7 +183,7 @@ class CrossEntropy(Loss):
     z_loss: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.base is not None and not 1.0 < float(self.base) < inf:
+        if self.base is not None and not (isinstance(self.base, Real) and 1.0 < self.base < inf):
             raise ValueError(f"base={self.base!r}; the base of a logarithm that measures losses is finite and above 1")
         nonnegative("label_smoothing", self.label_smoothing, 1.0)
         nonnegative("z_loss", self.z_loss)
