@@ -26,7 +26,11 @@ def summary(record: dict) -> str:
     peers = [f"{name} {version}" for name, version in machine["versions"].items() if name not in ("softmaxes", "numpy")]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     threads = "one thread" if record["threads"] == 1 else f"{record['threads']} threads"
-    return f"{table}\n\n{machine['processor']}, {machine['instruction set']}, {threads}; peers: {', '.join(peers)}."
+    behind = [f"{r['task']} ({r['ratio']:.2f}×)" for r in record["results"] if r["ratio"] and r["ratio"] < 1]
+    return (
+        f"{table}\n\n{machine['processor']}, {machine['instruction set']}, {threads}; peers: {', '.join(peers)}. "
+        f"Single rows behind the fastest peer: {', '.join(behind) or 'none'}."
+    )
 
 
 if __name__ == "__main__":

@@ -123,7 +123,8 @@ def test_the_certificate_keeps_its_promises_and_is_complete():
 @pytest.mark.parametrize("what", ["worst", *FUNCTIONS])
 def test_certificate_tables(what):
     rows = measured.certificate(what).split("\n\n")[0].splitlines()
-    assert len({row.count("|") for row in rows}) == 1
+    for block in text.split("\n\n"):
+        assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) <= 1
     assert len(rows) > 5
 
 
@@ -138,7 +139,8 @@ def test_benchmark_tables(path):
     text = measured.benchmark(path)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) > 2, f"docs/extensions/measured.py can't draw {path.name}"
-    assert len({row.count("|") for row in rows}) == 1
+    for block in text.split("\n\n"):
+        assert len({line.count("|") for line in block.splitlines() if line.startswith("|")}) <= 1
 
 
 SPREAD = {"median": 2000.0, "lower": 1.0, "upper": 3.0}
