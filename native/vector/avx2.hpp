@@ -183,14 +183,14 @@ inline F64 high_half(F32 x) {
 
 // split x > 0 into 2^k m with m in [sqrt(1/2), sqrt(2)): returns m, k as a number
 inline F64 split_power(F64 x, F64& k) {
-    alignas(32) std::int64_t bits[8];
+    alignas(32) std::uint64_t bits[8];  // unsigned: lanes that nobody asks for hold anything
     alignas(32) double exponents[8];
     _mm256_store_si256(reinterpret_cast<__m256i*>(bits), _mm256_castpd_si256(x.a));
     _mm256_store_si256(reinterpret_cast<__m256i*>(bits + 4), _mm256_castpd_si256(x.b));
     for (int i = 0; i < 8; ++i) {
-        const std::int64_t exponent = (bits[i] - 0x3fe6a09e667f3bcd) >> 52;
+        const std::int64_t exponent = static_cast<std::int64_t>(bits[i] - 0x3fe6a09e667f3bcd) >> 52;
         exponents[i] = static_cast<double>(exponent);
-        bits[i] -= exponent * (std::int64_t{1} << 52);
+        bits[i] -= static_cast<std::uint64_t>(exponent) << 52;
     }
     k = load(exponents);
     return {_mm256_castsi256_pd(_mm256_load_si256(reinterpret_cast<const __m256i*>(bits))),

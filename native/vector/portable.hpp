@@ -133,10 +133,10 @@ inline F64 high_half(F32 a) { return each<F64>([&](int i) { return static_cast<d
 // split a > 0 into 2^k m with m in [sqrt(1/2), sqrt(2)): returns m, k as a number
 inline F64 split_power(F64 a, F64& k) {
     return each<F64>([&](int i) {
-        const auto bits = std::bit_cast<std::int64_t>(a.v[i]);
-        const std::int64_t exponent = (bits - 0x3fe6a09e667f3bcd) >> 52;
+        const auto bits = std::bit_cast<std::uint64_t>(a.v[i]);  // unsigned: lanes that nobody asks for hold anything
+        const std::int64_t exponent = static_cast<std::int64_t>(bits - 0x3fe6a09e667f3bcd) >> 52;
         k.v[i] = static_cast<double>(exponent);
-        return std::bit_cast<double>(bits - exponent * (std::int64_t{1} << 52));
+        return std::bit_cast<double>(bits - (static_cast<std::uint64_t>(exponent) << 52));
     });
 }
 
