@@ -1,6 +1,7 @@
 """python -m benchmarks [task ...]: time every contender in one run, and write results/<task>.json.
 
-A task is a file of benchmarks/tasks ("core"), optionally with words that its names must hold: "core:softmax float32".
+A task is a file of benchmarks/tasks that lists tasks() ("core"), optionally with words that its names must hold:
+"core:softmax float32". The other files there run by themselves, and say how in their first lines.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def parsed() -> argparse.Namespace:
-    names = sorted(p.stem for p in (HERE / "tasks").glob("*.py") if p.stem != "__init__")
+    names = sorted(p.stem for p in (HERE / "tasks").glob("*.py") if "\ndef tasks(" in p.read_text())
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("task", nargs="*", default=names, help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--threads", type=int, default=1, help="processors to use (default: 1)")
