@@ -170,6 +170,6 @@ def test_only_fitted_models_are_saved(tmp_path):
 
     with pytest.raises(NotFittedError):
         persistence.save(SoftmaxClassifier(), tmp_path / "m")
-    with pytest.raises(TypeError, match="a SoftmaxClassifier or a TableModel can be saved, not dict"):
+    with pytest.raises(TypeError, match="a SoftmaxClassifier, a TableModel or a head can be saved, not dict"):
         persistence.save({}, tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
