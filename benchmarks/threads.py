@@ -27,12 +27,12 @@ def copied(pool: ThreadPoolExecutor, source: np.ndarray, target: np.ndarray, thr
 
 
 def calls(operation: str, logits: np.ndarray, pool: ThreadPoolExecutor) -> dict:
-    import softmaxes
+    import softmaxes.native
 
     out = np.zeros_like(logits)
     if operation == "cross_entropy_and_gradient":
-        target = np.random.default_rng(1).integers(0, logits.shape[1], len(logits))
-        call = partial(softmaxes.cross_entropy_and_gradient, logits, target, gradient_out=out)
+        target, losses = np.random.default_rng(1).integers(0, logits.shape[1], len(logits)), np.zeros(len(logits))
+        call = partial(softmaxes.native.cross_entropy_rows, logits, target, losses, out)
     else:
         call = partial(getattr(softmaxes, operation), logits, **({} if operation == "logsumexp" else {"out": out}))
     return {
