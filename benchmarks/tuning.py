@@ -151,7 +151,7 @@ def best(
 
 def seconds_at(ladder: Ladder, level: float) -> float:
     """Return the seconds of the fit with the fewest iterations that reach the level."""
-    return ladder.runs[ladder.least(level)][0]  # type: ignore[index]
+    return ladder.runs[ladder.least(level)][0]
 
 
 def _call(ladder: Ladder, iterations: int | None) -> Callable[[], Any]:

@@ -146,7 +146,7 @@ def memory(name: str) -> dict[str, float]:
     """Return the bytes of X and the peak of a fit, measured in a process of their own."""
     program = [sys.executable, str(Path(__file__).with_name("classifier_memory.py")), name]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    return json.loads(done.stdout)
 
 
 def show(line: dict[str, Any]) -> str:

@@ -102,7 +102,7 @@ def _keel(name: str) -> Callable[[], Problem]:
 def digits() -> Problem:
     from sklearn.datasets import load_digits
 
-    return load_digits(return_X_y=True)  # type: ignore[no-any-return]
+    return load_digits(return_X_y=True)
 
 
 def digits_standardised() -> Problem:
@@ -113,7 +113,7 @@ def digits_standardised() -> Problem:
 def wine() -> Problem:
     from sklearn.datasets import load_wine
 
-    return load_wine(return_X_y=True)  # type: ignore[no-any-return]
+    return load_wine(return_X_y=True)
 
 
 def wine_standardised() -> Problem:
@@ -124,13 +124,13 @@ def wine_standardised() -> Problem:
 def iris() -> Problem:
     from sklearn.datasets import load_iris
 
-    return load_iris(return_X_y=True)  # type: ignore[no-any-return]
+    return load_iris(return_X_y=True)
 
 
 def breast_cancer() -> Problem:
     from sklearn.datasets import load_breast_cancer
 
-    return load_breast_cancer(return_X_y=True)  # type: ignore[no-any-return]
+    return load_breast_cancer(return_X_y=True)
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {

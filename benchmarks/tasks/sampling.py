@@ -29,9 +29,9 @@ from benchmarks import measure
 measure.pin(1)
 
 import numpy as np  # noqa: E402 - libraries read the number of threads when they are imported
-import torch  # noqa: E402
+import torch  # noqa: E402 - after the pin, as above
 
-import softmaxes  # noqa: E402
+import softmaxes  # noqa: E402 - after the pin, as above
 
 torch.set_num_threads(1)
 

@@ -114,8 +114,10 @@ def test_the_model_is_that_of_one_process(form, options, request, address, here,
     one, two = softmaxes.load("one"), softmaxes.load("two")
     assert two.recipe.features == one.recipe.features
     assert two.facts["rows_held_out"] == one.facts["rows_held_out"]
-    np.testing.assert_allclose(two.predict_proba(folder), one.predict_proba(folder), rtol=0, atol=2e-3)
-    assert two.classifier.objective_ == pytest.approx(one.classifier.objective_, rel=1e-5)
+    # Both objectives are within the tolerance of a fit, 1e-6 relative, of the optimum; a probability moves by the root
+    # of that gap times the spread of a row, whatever bits the two ways of summing give.
+    np.testing.assert_allclose(two.predict_proba(folder), one.predict_proba(folder), rtol=0, atol=1e-3)
+    assert two.classifier.objective_ == pytest.approx(one.classifier.objective_, rel=1e-6)
 
 
 def test_the_model_does_not_depend_on_the_number_of_workers(folder, address, here, capsys):
