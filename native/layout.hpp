@@ -98,7 +98,7 @@ constexpr std::int64_t row_scratch(std::int64_t columns) {
     return padded <= least ? least : padded <= most ? padded : least;
 }
 
-// The number of rows that a thread takes at a time, so that its part is worth the start of a thread.
+// The number of rows that a thread takes at a time, so that its part is worth waking a thread for.
 inline std::int64_t grain_of(std::int64_t columns, std::int64_t tile) {
     const std::int64_t rows = std::max<std::int64_t>(1, 65536 / std::max<std::int64_t>(columns, 1));
     return (rows + tile - 1) / tile * tile;

@@ -1,47 +1,34 @@
 // Work cut into parts that do not depend on how many threads there are, and a buffer that each thread keeps.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <exception>
 #include <new>
-#include <system_error>
-#include <thread>
-#include <vector>
 
 namespace softmaxes {
 
-// Call f(begin, end) on contiguous parts of 0..count, one a thread; boundaries are multiples of `grain`. An exception
-// in any part is thrown here once all have ended; a part whose thread cannot start is done by the caller.
+// Do part(context, p) for every p below `parts`, by the calling thread and up to `helpers` that wait for such calls.
+// Whoever is free takes the next part, so that a helper that wakes late only does less. An exception in any part is
+// thrown here once all have ended. While one call has the helpers, others do their parts by themselves: threads of the
+// caller's own making never add up to more than they are.
+void do_parts(void (*part)(const void*, std::int64_t), const void* context, std::int64_t parts, int helpers);
+
+// Call f(begin, end) on contiguous parts of 0..count; boundaries are multiples of `grain`.
 template <class Function>
 void in_parallel(std::int64_t count, std::int64_t grain, int threads, const Function& f) {
+    constexpr std::int64_t parts_each = 8;
     const std::int64_t grains = (count + grain - 1) / grain;
-    const std::int64_t parts = threads < grains ? threads : grains;
-    if (parts <= 1) {
+    const std::int64_t parts = std::min(grains, parts_each * threads);
+    if (threads <= 1 || parts <= 1) {
         f(std::int64_t{0}, count);
         return;
     }
-    std::vector<std::exception_ptr> errors(static_cast<std::size_t>(parts));
-    const auto do_part = [&](std::int64_t p) noexcept {
-        try {
-            f(grains * p / parts * grain, p + 1 == parts ? count : grains * (p + 1) / parts * grain);
-        } catch (...) {
-            errors[static_cast<std::size_t>(p)] = std::current_exception();
-        }
+    const auto part = [&](std::int64_t p) {
+        f(grains * p / parts * grain, p + 1 == parts ? count : grains * (p + 1) / parts * grain);
     };
-    std::vector<std::thread> others;
-    others.reserve(static_cast<std::size_t>(parts - 1));
-    for (std::int64_t p = 1; p < parts; ++p) {
-        try {
-            others.emplace_back(do_part, p);
-        } catch (const std::system_error&) {
-            do_part(p);
-        }
-    }
-    do_part(0);
-    for (auto& thread : others) thread.join();
-    for (const auto& error : errors)
-        if (error) std::rethrow_exception(error);
+    do_parts([](const void* context, std::int64_t p) { (*static_cast<decltype(part)*>(context))(p); }, &part, parts,
+             static_cast<int>(std::min<std::int64_t>(threads, parts)) - 1);
 }
 
 // 64-byte aligned memory that grows and stays with its thread, so that a call does not pay for fresh pages.

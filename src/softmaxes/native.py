@@ -46,7 +46,8 @@ _THREADS = _default_threads()
 def threads_for(threads: int | None) -> int:
     """Return how many threads a call may use: the caller's bound, else the processors that this process has.
 
-    Kernels use fewer where the work is not worth the start of a thread. Raises ValueError for a bound below 1.
+    Kernels use fewer where the work is not worth another thread, or while another call has the threads that wait.
+    Raises ValueError for a bound below 1.
     """
     if threads is None:
         return _THREADS
