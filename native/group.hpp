@@ -94,10 +94,11 @@ struct Group {
     }
 };
 
-// The number of rows to a group, so that their terms fit the scratch.
+// The number of rows to a group, so that all their entries, in so many arrays, stay in the nearest cache to their end.
 template <class V>
-inline std::int64_t group_size(std::int64_t scratch_size, std::int64_t padded) {
-    const std::int64_t fitting = scratch_size / padded;
+inline std::int64_t group_size(std::int64_t padded, int arrays) {
+    constexpr std::int64_t near = 16384 / sizeof(typename V::scalar);
+    const std::int64_t fitting = near / (padded * arrays);
     return fitting > V::lanes ? V::lanes : fitting < 1 ? 1 : fitting;
 }
 

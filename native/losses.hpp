@@ -165,7 +165,7 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
         for (std::int64_t row = 0; row < job.rows; ++row) alone(row);
     } else {
         Group<V> group;
-        in_groups(group, job.rows, job.gradient ? group_size<V>(job.scratch_size, padded) : V::lanes, alone,
+        in_groups(group, job.rows, job.gradient ? group_size<V>(padded, 2) : V::lanes, alone,
                   [&](std::int64_t first, int count) {
                       group.count = count;
                       loss_group<V>(job, group, first);

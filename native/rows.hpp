@@ -145,8 +145,9 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
     // results that do not fit the nearer caches are fetched while the sums are taken, fewer rows at a time
     const bool fetch = job.operation == Operation::log_softmax && job.x != job.out &&
                        job.rows * job.columns >= (1 << 20) / static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t near = group_size<V>(padded, job.columns <= 2 * short_row ? 3 : 2);  // logits, terms, results
     Group<V> group;
-    in_groups(group, job.rows, soft ? group_size<V>(job.scratch_size, padded) : fetch ? 8 : V::lanes, alone,
+    in_groups(group, job.rows, soft ? near : fetch ? 8 : V::lanes, alone,
               [&](std::int64_t first, int count) {
                   group.count = count;
                   if (soft) softmax_group<V>(job, group, first);
