@@ -157,9 +157,9 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
         });
         return without.answer();
     }
-    // Four cache lines side by side where they fit the caches: neighbours come with one request. The odd stride keeps
-    // the rows of a tile out of each other's cache sets.
-    const std::int64_t width = (plan.columns <= 1024 ? 256 : 64) / sizeof(T);
+    // Four cache lines side by side: neighbours come with one request. (Of rows so long that all these would ask for
+    // much memory, one.) The odd stride keeps the rows of a tile out of each other's cache sets.
+    const std::int64_t line = 64 / sizeof(T), width = plan.columns <= 32768 ? 4 * line : line;
     const std::ptrdiff_t stride = (plan.columns + 15) / 16 * 16 + 16;
     in_parallel(plan.rows(), grain_of(plan.columns, width), request.threads, [&](std::int64_t begin, std::int64_t end) {
         T* rows = static_cast<T*>(scratch(static_cast<std::size_t>(size + width * (stride + 16)) * sizeof(T)));
@@ -167,8 +167,9 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
         T* buffer = rows + width * (stride + 16);
         const Dimension& inner = plan.outer.back();
         for_runs(plan, begin, end, [&](std::ptrdiff_t x_at, std::ptrdiff_t out_at, std::int64_t run, std::int64_t row) {
-            for (std::int64_t j = 0; j < run; j += width) {
-                const std::int64_t count = std::min(width, run - j);
+            for (std::int64_t j = 0, count; j < run; j += count) {
+                const std::int64_t left = std::min(width, run - j);
+                count = left < line ? left : left / line * line;
                 const Rows<T> strip{x + x_at + j, 1, out + out_at + j, 1, count, plan.columns, request.beta_high,
                                     request.beta_low, request.operation, request.empty, rows, width * stride,
                                     plan.x_step, plan.out_step};
