@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -166,6 +167,25 @@ def test_only_what_is_wanted_is_differentiated(with_bias, frozen, reduction):
     torch.testing.assert_close(again, value.detach(), rtol=1e-14, atol=0)
 
 
+@pytest.mark.parametrize("frozen", ("hidden", "weight", "bias"))
+def test_what_is_frozen_costs_no_gradient(frozen):
+    rng = np.random.default_rng(0)
+    sizes = {"hidden": (2000, 64), "weight": (3000, 64), "bias": (3000,)}
+    given = {name: torch.from_numpy(rng.standard_normal(size)).requires_grad_(True) for name, size in sizes.items()}
+    target = torch.from_numpy(rng.integers(0, 3000, 2000))
+    inputs = given | {frozen: given[frozen].detach()}
+    wanted = [x for x in inputs.values() if x.requires_grad]
+    sm.linear_cross_entropy(**inputs, target=target, max_bytes=500_000)  # what is imported late is no gradient
+    tracemalloc.start()
+    value = sm.linear_cross_entropy(**inputs, target=target, max_bytes=500_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500_000 + sum(x.nbytes for x in wanted)
+    exact = torch.autograd.grad(dense(inputs["hidden"], inputs["weight"], target, inputs["bias"], {}), wanted)
+    for a, b in zip(torch.autograd.grad(value, wanted), exact, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
+
+
 def test_leading_axes_are_kept():
     hidden, weight, bias, target = problem()
     h, y = hidden[:6].detach().reshape(2, 3, D).requires_grad_(True), target[:6].reshape(2, 3)
@@ -245,7 +265,7 @@ def test_an_empty_batch_is_worth_nothing(reduction):
 
 # peak of memory in a process of its own: what torch allocates shows nowhere else
 PEAK = """
-import resource, sys, torch
+import pathlib, re, sys, torch
 import softmaxes as sm
 reduction, order = sys.argv[1], int(sys.argv[2])
 torch.manual_seed(0)
@@ -261,10 +281,14 @@ def run(rows):
     found = torch.autograd.grad(value.sum(), (hidden, weight), create_graph=order > 1)
     return found if order == 1 else torch.autograd.grad(sum(g.sum() for g in found), (hidden, weight))
 
+def resident(what):
+    return int(re.search(what + r":\\s*(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
+
 run(500)  # libraries load, pools fill
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = resident("VmRSS")
+pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew: it would begin with the parent's
 kept = run(N)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(resident("VmHWM") - before)
 """
 
 

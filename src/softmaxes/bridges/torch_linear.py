@@ -15,7 +15,7 @@ import torch
 
 from softmaxes.bridges.torch_sweeps import Inputs, Problem, curvature, gradients, values
 from softmaxes.heads.linear import linear_cross_entropy as value_by_numpy
-from softmaxes.heads.linear import linear_cross_entropy_and_gradient as both_by_numpy
+from softmaxes.heads.linear import value_and_gradients as both_by_numpy
 
 __all__ = ["linear_cross_entropy"]
 
@@ -42,14 +42,20 @@ def linear_cross_entropy(
     if not by_numpy or options["reduction"] == "none":
         return _Loss.apply(problem, None, hidden, weight, bias)
     arrays = [_array(x) for x in (hidden, weight, target, bias)]
-    told = {name: _array(x) for name, x in options.items()} | {"where": _array(where), "max_bytes": max_bytes}
+    told = {name: _array(x) for name, x in options.items()}
+    limits: dict[str, Any] = {"where": _array(where), "max_bytes": max_bytes}
     if not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)):
-        return torch.as_tensor(value_by_numpy(*arrays, **told))
-    return _Loss.apply(problem, _Known(lambda: both_by_numpy(*arrays, **told)), hidden, weight, bias)
+        return torch.as_tensor(value_by_numpy(*arrays, **told | limits))
+    wanted = hidden.requires_grad, weight.requires_grad, bias is not None and bias.requires_grad
+    known = _Known(lambda: both_by_numpy(*arrays, wanted=wanted, options=told, **limits))
+    return _Loss.apply(problem, known, hidden, weight, bias)
 
 
 class _Known:
-    """A value and its gradients by NumPy: handed over once, not copied, and made again for whoever wants them again."""
+    """A value and its gradients by NumPy: handed over once, not copied, and made again for whoever wants them again.
+
+    Only inputs that can be differentiated have one: what is frozen costs nothing.
+    """
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make

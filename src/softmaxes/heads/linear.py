@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import array_api_compat
 import numpy as np
@@ -13,7 +13,10 @@ from softmaxes.heads.blocks import DEFAULT_MAX_BYTES, Product, plan
 from softmaxes.heads.counting import budget
 from softmaxes.heads.reading import Reading, distributions, read
 from softmaxes.heads.rows import Kind
-from softmaxes.heads.sweeps import Gradient, Gradients, Matrix, Task
+from softmaxes.heads.sweeps import Gradient, Matrix, Task, Wanted
+
+Gradients: TypeAlias = tuple[Matrix, Matrix, Matrix | None]
+_EVERYTHING = True, True, True
 
 
 def linear_cross_entropy(
@@ -125,10 +128,24 @@ def linear_cross_entropy_and_gradient(
         base=base, reduction=reduction, label_smoothing=label_smoothing, class_weight=class_weight,
         sample_weight=sample_weight, ignore_index=ignore_index, z_loss=z_loss,
     )  # fmt: skip
-    task = _read(hidden, weight, target, bias, max_bytes, True, where, options)
-    gradient = Gradient.zeros(task)
-    value = task.run(gradient)
-    return value, gradient.finish(task)
+    return value_and_gradients(
+        hidden, weight, target, bias, wanted=_EVERYTHING, max_bytes=max_bytes, where=where, options=options
+    )
+
+
+def value_and_gradients(
+    hidden: Array,
+    weight: Array,
+    target: Array,
+    bias: Array | None,
+    *,
+    wanted: Wanted,
+    max_bytes: int,
+    where: ArrayLike | None,
+    options: dict[str, Any],
+) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Return the value and the gradients that are wanted, None in the place of others, which cost nothing."""
+    return _both(_read(hidden, weight, target, bias, max_bytes, True, where, options), wanted)
 
 
 def weighted_sum_and_gradient(
@@ -149,9 +166,14 @@ def weighted_sum_and_gradient(
         outer=hidden.shape[:1],
         given=given,
     )
-    gradient = Gradient.zeros(task)
-    value = float(task.run(gradient))
-    return value, (gradient.hidden, gradient.weight, gradient.bias)
+    value, gradients = _both(task, _EVERYTHING)
+    return float(value), gradients
+
+
+def _both(task: Task, wanted: Wanted) -> tuple[Any, tuple[Any, Any, Any]]:
+    gradient = Gradient.zeros(task, wanted)
+    value = task.run(gradient)
+    return value, gradient.finish(task)
 
 
 def _read(

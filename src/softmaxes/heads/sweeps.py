@@ -23,7 +23,7 @@ from softmaxes.heads.reading import Reading, distributions
 from softmaxes.heads.rows import Coefficients, Sums, ratio
 
 Matrix: TypeAlias = NDArray[Any]
-Gradients: TypeAlias = tuple[Matrix, Matrix, Matrix | None]
+Wanted: TypeAlias = tuple[bool, bool, bool]  # the gradients of hidden, weight and bias
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,32 +91,47 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Gradient:
-    """Where the gradients are summed, in the dtype of the arithmetic, and two buffers for one product each."""
+    """Where the gradients are summed, in the dtype of the arithmetic, and two buffers for one product each.
 
-    hidden: Matrix
-    weight: Matrix
-    bias: Matrix
+    None stands for what nobody wants: its product is never made.
+    """
+
+    hidden: Matrix | None
+    weight: Matrix | None
+    bias: Matrix | None
     hidden_part: Matrix
     weight_part: Matrix
 
     @classmethod
-    def zeros(cls, task: Task) -> Gradient:
+    def zeros(cls, task: Task, wanted: Wanted) -> Gradient:
+        of_hidden, of_weight, of_bias = wanted
         d = task.hidden.shape[1]
         return cls(
-            np.zeros(task.hidden.shape, task.dtype),
-            np.zeros(task.weight.shape, task.dtype),
-            np.zeros(len(task.weight), task.dtype),
-            np.empty((task.blocks.rows, d), task.dtype),
-            np.empty((task.blocks.classes, d), task.dtype),
+            np.zeros(task.hidden.shape, task.dtype) if of_hidden else None,
+            np.zeros(task.weight.shape, task.dtype) if of_weight else None,
+            np.zeros(len(task.weight), task.dtype) if of_bias and task.bias is not None else None,
+            np.empty((task.blocks.rows if of_hidden else 0, d), task.dtype),
+            np.empty((task.blocks.classes if of_weight else 0, d), task.dtype),
         )
 
-    def finish(self, task: Task) -> Gradients:
-        hidden, weight, bias = task.given
-        return (
-            hidden.finish(self.hidden.reshape(*task.outer, -1)) if self.hidden.size else _empty_like(hidden),
-            weight.finish(self.weight),
-            None if bias is None else bias.finish(self.bias),
-        )
+    def add_rows(self, rows: slice | Matrix, g: Matrix, weight: Matrix) -> None:
+        """Add G W, the share that some classes have in the gradient of some rows."""
+        if self.hidden is not None:
+            self.hidden[rows] += np.matmul(g, weight, out=self.hidden_part[: len(g)])
+
+    def add_classes(self, classes: slice, g: Matrix, hidden: Matrix) -> None:
+        """Add G^T H and G^T 1, the share that some rows have in the gradient of some classes."""
+        if self.weight is not None:
+            self.weight[classes] += np.matmul(g.T, hidden, out=self.weight_part[: g.shape[1]])
+        if self.bias is not None:
+            self.bias[classes] += g.sum(axis=0)
+
+    def finish(self, task: Task) -> tuple[Any, Any, Any]:
+        """Return the gradients of hidden, weight and bias in the dtypes and shapes of what they belong to."""
+        d_hidden = None if self.hidden is None else self.hidden.reshape(*task.outer, task.hidden.shape[1])
+        sums = zip((d_hidden, self.weight, self.bias), task.given, strict=True)
+        hidden, weight, bias = (None if g is None or given is None else given.finish(g) for g, given in sums)
+        return hidden, weight, bias
 
 
 @dataclass(eq=False)
@@ -152,11 +167,9 @@ class _FusedBlock:
 
     def differentiate(self, out: Gradient) -> None:
         """Add the block's share of the gradients."""
-        out.hidden[self.rows] += np.matmul(self.z, self.task.weight, out=out.hidden_part[: len(self.z)])
+        out.add_rows(self.rows, self.z, self.task.weight)
         for classes in self.task.class_spans():
-            part = out.weight_part[: classes.stop - classes.start]
-            out.weight[classes] += np.matmul(self.z[:, classes].T, self.hidden, out=part)
-        out.bias[:] += self.z.sum(axis=0)
+            out.add_classes(classes, self.z[:, classes], self.hidden)
 
 
 @dataclass(eq=False)
@@ -213,14 +226,12 @@ class _RowBlock:
         """Go over the classes again and add the block's share of the gradients."""
         task, rows = self.task, self.rows
         coefficients = self.sums.coefficients(task.told.kind, task.told.row_weight[rows], np)
-        d_hidden = out.hidden_part[: len(self.hidden)]
         for i, classes in enumerate(task.class_spans()):
             terms = self.kept[i] if self.kept else self._terms(classes, first=False)
             block = self._gradient(coefficients, terms, classes)
             weight = task.weight[classes].astype(task.dtype, copy=False)
-            out.hidden[rows] += np.matmul(block, weight, out=d_hidden)
-            out.weight[classes] += np.matmul(block.T, self.hidden, out=out.weight_part[: len(weight)])
-            out.bias[classes] += block.sum(axis=0)
+            out.add_rows(rows, block, weight)
+            out.add_classes(classes, block, self.hidden)
         self.kept.clear()
 
     def _gradient(self, row: Coefficients, terms: _Terms, classes: slice) -> Matrix:
@@ -325,7 +336,3 @@ def _column(values: Matrix, like: Matrix) -> Matrix:
 def _sum(parts: list[float]) -> float:
     """Return the exactly rounded sum, or what IEEE arithmetic says when a part is infinite or NaN."""
     return fsum(parts) if all(map(np.isfinite, parts)) else float(np.sum(parts))
-
-
-def _empty_like(given: Floating) -> Matrix:
-    return np.zeros(given.values.shape, given.result_dtype)
