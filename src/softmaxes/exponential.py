@@ -9,16 +9,13 @@ import math
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from types import ModuleType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
 from softmaxes import generic, native
 from softmaxes.arrays import Array, Axis, Floating, Layout, as_floating, checked_out, layout
-
-Empty: TypeAlias = Literal["nan", "zero", "uniform", "raise"]
-
-EMPTY_POLICIES = ("nan", "zero", "uniform", "raise")
+from softmaxes.masks import Empty, checked_empty, checked_mask, masked, no_class, settled
 
 
 def softmax(
@@ -223,7 +220,7 @@ def logsumexp(
         value = _logsumexp_by_kernel(ready.values, plan, where, threads)
         sign = np.where(value == -np.inf, np.zeros_like(value), np.ones_like(value))
     elif weights is None:
-        rows = _masked(plan.to_rows(ready.values), plan, where)
+        rows = masked(plan.to_rows(ready.values), plan, where)
         with np.errstate(all="ignore"):
             value = generic.logsumexp(rows, xp) if rows.shape[-1] else _all(rows, -math.inf, xp)
         sign = xp.where(value == -xp.inf, xp.zeros_like(value), xp.ones_like(value))
@@ -233,7 +230,7 @@ def logsumexp(
         values = xp.broadcast_to(ready.values, shape)
         factors = xp.astype(xp.broadcast_to(xp.asarray(factors), shape), values.dtype)
         plan = layout(values, axis, xp)
-        rows = _masked(plan.to_rows(values), plan, where)
+        rows = masked(plan.to_rows(values), plan, where)
         with np.errstate(all="ignore"):
             if rows.shape[-1]:
                 value, sign = generic.weighted_logsumexp(rows, plan.to_rows(factors), xp)
@@ -249,7 +246,7 @@ def logsumexp(
 
 def _logsumexp_by_kernel(values: Array, plan: Layout, where: Array | None, threads: int | None) -> Array:
     if len(plan.axes) != 1 or where is not None:
-        source, axis = _masked(plan.to_rows(values), plan, where), len(plan.outer)
+        source, axis = masked(plan.to_rows(values), plan, where), len(plan.outer)
     else:
         source, axis = values, plan.axes[0]
     shape = tuple(1 if i == axis else n for i, n in enumerate(source.shape))
@@ -348,14 +345,14 @@ def kl_divergence(
     shape = np.broadcast_shapes(tuple(left.shape), tuple(right.shape))
     left, right = (xp.broadcast_to(xp.astype(v, dtype), shape) for v in (left, right))
     plan = layout(left, axis, xp)
-    rows_a, rows_b = (_masked(plan.to_rows(v), plan, where) for v in (left, right))
+    rows_a, rows_b = (masked(plan.to_rows(v), plan, where) for v in (left, right))
     if rows_a.shape[-1] == 0:
         value = _all(rows_a, math.nan, xp)
     else:
         with np.errstate(all="ignore"):
             value = generic.kl_divergence(rows_a, rows_b, beta.high, xp)
-            value = _settle(value, generic.possible(rows_a, xp)[..., 0], "nan", 0.0, xp)
-            value = _settle(value, generic.possible(rows_b, xp)[..., 0], "nan", 0.0, xp)
+            value = settled(value, generic.possible(rows_a, xp)[..., 0], "nan", 0.0, xp)
+            value = settled(value, generic.possible(rows_b, xp)[..., 0], "nan", 0.0, xp)
     value = xp.astype(value, result_dtype) if value.dtype != result_dtype else value
     return _scalar(plan.from_reduced(value, keepdims), xp)
 
@@ -423,50 +420,6 @@ def _real(value: object, name: str) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def _checked_empty(empty: str) -> None:
-    if empty not in EMPTY_POLICIES:
-        raise ValueError(f"empty={empty!r}; known are {', '.join(map(repr, EMPTY_POLICIES))}")
-
-
-def _masked(rows: Array, plan: Layout, where: Array | None) -> Array:
-    """Return rows with -inf where a class is impossible by `where`."""
-    if where is None:
-        return rows
-    return plan.xp.where(plan.to_rows(_checked_mask(where, plan)), rows, plan.xp.full_like(rows, -plan.xp.inf))
-
-
-def _checked_mask(where: Array, plan: Layout) -> Array:
-    """Return `where` as booleans that broadcast to the plan's shape."""
-    xp = plan.xp
-    mask = xp.asarray(where)
-    if not (mask.dtype == bool if xp is np else xp.isdtype(mask.dtype, "bool")):
-        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class is possible")
-    try:
-        fits = np.broadcast_shapes(tuple(mask.shape), plan.shape) == plan.shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(f"where has shape {tuple(mask.shape)}, which does not broadcast to {plan.shape}")
-    return mask
-
-
-def _settle(result: Array, possible: Array, empty: str, uniform: float, xp: ModuleType, zero: float = 0.0) -> Array:
-    """Return result with the rows that have no possible class set by the policy."""
-    if empty == "raise":
-        if not bool(xp.all(possible)):
-            raise _no_class(int(xp.argmin(xp.astype(xp.reshape(possible, (-1,)), xp.int8))))
-        return result
-    fill = {"nan": math.nan, "zero": zero, "uniform": uniform}[empty]
-    return xp.where(possible, result, xp.full_like(result, fill))
-
-
-def _no_class(row: int) -> ValueError:
-    return ValueError(
-        f"row {row} has no possible class (all -inf or masked); "
-        'pass empty="nan", "zero" or "uniform" to say what it becomes'
-    )
-
-
 def _all(rows: Array, value: float, xp: ModuleType) -> Array:
     return xp.full(rows.shape[:-1], value, dtype=rows.dtype, device=getattr(rows, "device", None))
 
@@ -487,7 +440,7 @@ def _map(
     threads: int | None,
 ) -> Array:
     """Run a function that keeps the shape: softmax, softmin or log_softmax."""
-    _checked_empty(empty)
+    checked_empty(empty)
     ready = Floating(x, np, x.dtype) if native.takes(x) else as_floating(x)
     plan = layout(ready.values, axis, ready.xp)
     if out is not None:
@@ -506,7 +459,7 @@ def _map(
 def _map_by_text(kind: str, ready: Floating, plan: Layout, beta: Beta, where: Array | None, empty: str) -> Array:
     """Run the generic text on an array of any library; returns the dtype that it computes in."""
     xp = plan.xp
-    rows = _masked(plan.to_rows(-ready.values if kind == "softmin" else ready.values), plan, where)
+    rows = masked(plan.to_rows(-ready.values if kind == "softmin" else ready.values), plan, where)
     size = rows.shape[-1]
     if size == 0:
         return plan.from_rows(rows)
@@ -514,7 +467,7 @@ def _map_by_text(kind: str, ready: Floating, plan: Layout, beta: Beta, where: Ar
     uniform, zero = (-math.log(size), -math.inf) if log else (1.0 / size, 0.0)
     with np.errstate(all="ignore"):
         result = (generic.log_softmax if log else generic.softmax)(rows, beta.high, xp)
-        return plan.from_rows(_settle(result, generic.possible(rows, xp), empty, uniform, xp, zero))
+        return plan.from_rows(settled(result, generic.possible(rows, xp), empty, uniform, xp, zero))
 
 
 def _map_by_kernel(
@@ -532,7 +485,7 @@ def _map_by_kernel(
     if kind == "softmin":
         kind, values = "softmax", np.negative(values)
     if where is not None:
-        mask = np.broadcast_to(_checked_mask(where, plan), plan.shape)
+        mask = np.broadcast_to(checked_mask(where, plan), plan.shape)
         values = values.copy() if values is x else values
         np.copyto(values, values.dtype.type(-math.inf), where=~mask)
     one_axis = len(plan.axes) == 1
@@ -545,7 +498,7 @@ def _map_by_kernel(
         target = source
     without = native.rows(kind, source, plan.axes[0] if one_axis else source.ndim - 1, beta, empty, target, threads)
     if without < 0:
-        raise _no_class(-1 - without)
+        raise no_class(-1 - without)
     if target is out:
         return out
     result = target if one_axis else plan.from_rows(target)
@@ -557,16 +510,16 @@ def _map_by_kernel(
 
 def _reduce(kind: str, x: Array, axis: Axis, beta: Beta, where: Array | None, empty: str, keepdims: bool) -> Array:
     """Run a function that gives one value a row: entropy or soft_argmax."""
-    _checked_empty(empty)
+    checked_empty(empty)
     ready = as_floating(x)
     xp = ready.xp
     plan = layout(ready.values, axis, xp)
-    rows = _masked(plan.to_rows(ready.values), plan, where)
+    rows = masked(plan.to_rows(ready.values), plan, where)
     size = rows.shape[-1]
     compute = generic.entropy if kind == "entropy" else generic.soft_argmax
     uniform = (math.log(size) if kind == "entropy" else (size - 1) / 2) if size else 0.0
     with np.errstate(all="ignore"):
         value = compute(rows, beta.high, xp) if size else _all(rows, math.nan, xp)
         possible = generic.possible(rows, xp)[..., 0] if size else value == 0
-        value = _settle(value, possible, empty, uniform, xp)
+        value = settled(value, possible, empty, uniform, xp)
     return _scalar(plan.from_reduced(ready.finish(value), keepdims), xp)

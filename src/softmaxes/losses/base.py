@@ -22,7 +22,7 @@ import numpy as np
 
 from softmaxes.arrays import Array, Axis, Floating, Layout, as_floating, checked_out, layout
 from softmaxes.maps.base import checked_number
-from softmaxes.maps.functions import masked_rows
+from softmaxes.masks import masked
 from softmaxes.targets import Target, read_class_weight, read_row_weight, read_target
 
 __all__ = ["Problem", "Reduction", "nonnegative"]
@@ -64,9 +64,7 @@ class Problem:
         floating = as_floating(logits, "logits")
         xp = floating.xp
         plan = layout(floating.values, axis, xp)
-        rows = plan.to_rows(floating.values)
-        if where is not None:
-            rows = masked_rows(rows, where, plan)
+        rows = masked(plan.to_rows(floating.values), plan, where)
         read = read_target(target, rows, plan, ignore_index=ignore_index)
         row_weight = read_row_weight(sample_weight, rows, xp)
         if read.kept is not None:

@@ -6,16 +6,16 @@ from typing import Literal
 
 import numpy as np
 
-from softmaxes.arrays import Array, Axis, Layout, as_floating, checked_out, layout
+from softmaxes import generic
+from softmaxes.arrays import Array, Axis, as_floating, checked_out, layout
 from softmaxes.maps.base import Member
 from softmaxes.maps.linear import Linear, MinShift
 from softmaxes.maps.polynomial import Taylor
 from softmaxes.maps.spherical import Spherical
 from softmaxes.maps.tsallis import Entmax, Sparsemax
+from softmaxes.masks import Empty, checked_empty, masked, settled
 
 __all__ = ["entmax", "linear_normalize", "sparsemax", "spherical_softmax", "taylor_softmax"]
-
-Empty = Literal["nan", "zero", "uniform", "raise"]
 
 
 def sparsemax(
@@ -147,8 +147,7 @@ def linear_normalize(
 
 def _along(member: Member, x: Array, axis: Axis, where: Array | None, empty: Empty, out: Array | None) -> Array:
     """Apply a member along any axes of x."""
-    if empty not in ("nan", "zero", "uniform", "raise"):
-        raise ValueError(f"empty={empty!r}; known are 'nan', 'zero', 'uniform', 'raise'")
+    checked_empty(empty)
     ready = as_floating(x)
     xp = ready.xp
     plan = layout(ready.values, axis, xp)
@@ -156,39 +155,12 @@ def _along(member: Member, x: Array, axis: Axis, where: Array | None, empty: Emp
         if xp is not np:
             raise TypeError(f"out= is for NumPy input; x is of {xp.__name__}")
         checked_out(out, plan.shape, ready.result_dtype, x)
-    rows = plan.to_rows(ready.values)
-    if where is not None:
-        rows = masked_rows(rows, where, plan)
+    rows = masked(plan.to_rows(ready.values), plan, where)
     result = member(rows)
     if rows.shape[-1] and empty != "nan":
-        result = _settled(result, ~xp.any(rows != -xp.inf, axis=-1, keepdims=True), empty, xp)
+        result = settled(result, generic.possible(rows, xp), empty, 1.0 / rows.shape[-1], xp)
     result = ready.finish(plan.from_rows(result))
     if out is None:
         return result
     out[...] = result
     return out
-
-
-def masked_rows(rows: Array, where: Array, plan: Layout) -> Array:
-    """Return rows with -inf where a class is impossible by `where`, which has or broadcasts to the plan's shape."""
-    xp = plan.xp
-    mask = xp.asarray(where)
-    if not xp.isdtype(mask.dtype, "bool"):
-        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class is possible")
-    try:
-        mask = plan.to_rows(mask)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"where has shape {tuple(mask.shape)}, which does not broadcast to {plan.shape}") from error
-    return xp.where(mask, rows, xp.full_like(rows, -xp.inf))
-
-
-def _settled(result: Array, hopeless: Array, empty: Empty, xp: object) -> Array:
-    """Return result with the rows that have no possible class set by the policy."""
-    if empty == "raise":
-        if bool(xp.any(hopeless)):  # type: ignore[attr-defined]
-            raise ValueError(
-                'a row has no possible class; pass empty="nan", "zero" or "uniform" to say what it becomes'
-            )
-        return result
-    value = 0.0 if empty == "zero" else 1.0 / result.shape[-1]
-    return xp.where(hopeless, xp.full_like(result, value), result)  # type: ignore[attr-defined]
