@@ -254,10 +254,11 @@ def test_rows_that_do_not_count_are_never_touched(reduction):
     torch.testing.assert_close(found[1], torch.autograd.grad(exact.sum(), weight)[0], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("target", (torch.zeros(0, dtype=torch.int64), [], ()), ids=("tensor", "list", "tuple"))
 @pytest.mark.parametrize("reduction", ("mean", "none"))
-def test_an_empty_batch_is_worth_nothing(reduction):
+def test_an_empty_batch_is_worth_nothing(reduction, target):
     hidden, weight, bias, _ = problem()
-    value = sm.linear_cross_entropy(hidden[:0], weight, torch.zeros(0, dtype=torch.int64), bias, reduction=reduction)
+    value = sm.linear_cross_entropy(hidden[:0], weight, target, bias, reduction=reduction)
     value.sum().backward()
     assert float(value.detach().sum()) == 0
     assert not weight.grad.any()

@@ -33,6 +33,9 @@ def linear_cross_entropy(
         if x.device != hidden.device:
             raise ValueError(f"{name} is on {x.device}, but hidden on {hidden.device}; move them to one device")
 
+    if isinstance(target, list | tuple) and not np.size(target):
+        target = np.asarray(target, np.int64)  # a list of nothing holds floats, to NumPy and to torch
+
     @cache
     def problem() -> Problem:
         return Problem.read(hidden, weight, target, bias, max_bytes, where, options)

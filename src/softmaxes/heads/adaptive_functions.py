@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from softmaxes.arrays import as_floating, refuse_clever_arrays
 from softmaxes.heads.adaptive_weights import AdaptiveWeights, Matrix, Vector
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
-from softmaxes.heads.counting import whole
+from softmaxes.heads.counting import class_indices, whole
 from softmaxes.heads.linear import linear_cross_entropy, weighted_sum_and_gradient
 from softmaxes.heads.ranking import best_columns
 from softmaxes.heads.reading import read
@@ -131,10 +131,8 @@ def _targets(
     ignore_index: int | None,
 ) -> tuple[Vector, Vector]:
     """Return the labels and what the loss of each row is multiplied by."""
-    if np.asarray(target).dtype.kind == "f" and np.size(target):
-        raise TypeError(f"target has dtype {np.asarray(target).dtype}; class indices (integers) are needed")
     told = read(
-        np.asarray(target, np.int64) if not np.size(target) else target, (len(rows),), len(weights.order), rows.dtype,
+        class_indices(target), (len(rows),), len(weights.order), rows.dtype,
         base=None, reduction=reduction, label_smoothing=0.0, class_weight=class_weight,
         sample_weight=sample_weight, ignore_index=ignore_index, z_loss=0.0,
     )  # fmt: skip

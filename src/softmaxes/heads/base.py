@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from softmaxes.arrays import as_floating, layout, refuse_clever_arrays
 from softmaxes.heads.blocks import spans
-from softmaxes.heads.counting import whole
+from softmaxes.heads.counting import class_indices, whole
 from softmaxes.targets import read_target
 
 Vector: TypeAlias = NDArray[Any]
@@ -224,12 +224,7 @@ class Head(ABC):
 
     def _labels(self, target: ArrayLike, n_rows: int) -> tuple[Vector, Vector | None]:
         stand_in = np.broadcast_to(np.zeros((), self.dtype), (n_rows, self.n_classes))
-        given = np.asarray(target)
-        if given.dtype.kind == "f" and given.size:
-            raise TypeError(f"target has dtype {given.dtype}; a head needs class indices (integers)")
-        if not given.size:
-            given = given.astype(np.int64)  # an empty list is float64 to NumPy
-        read = read_target(given, stand_in, layout(stand_in, -1, np), ignore_index=self.ignore_index)
+        read = read_target(class_indices(target), stand_in, layout(stand_in, -1, np), ignore_index=self.ignore_index)
         assert read.labels is not None
         return read.labels, read.kept
 

@@ -1,4 +1,4 @@
-"""Whole numbers and budgets as users give them, checked."""
+"""Whole numbers, class indices and budgets as users give them, checked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
 def whole(value: Any, name: str, least: int = 1) -> int:
@@ -17,6 +18,16 @@ def whole(value: Any, name: str, least: int = 1) -> int:
     if number < least:
         raise ValueError(f"{name}={value}; it must be at least {least}")
     return number
+
+
+def class_indices(target: ArrayLike) -> NDArray[Any]:
+    """Return class indices as an array; raises TypeError for numbers that are not whole by their dtype."""
+    given = np.asarray(target)
+    if not given.size:
+        return given.astype(np.int64)  # an empty list is float64 to NumPy
+    if given.dtype.kind == "f":
+        raise TypeError(f"target has dtype {given.dtype}; class indices (integers) are needed")
+    return given
 
 
 def budget(max_bytes: Any) -> int:
