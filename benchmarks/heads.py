@@ -2,7 +2,8 @@
 
 Parts: linear, wide, goal (minutes, 12 GB of memory), memory, spherical, adaptive, and race (needs --text FILE):
 perplexity after equal processor time, our adaptive softmax and torch's on the same network
-(examples/next_word/README.md says how to get a text). A part replaces its own results and leaves the others alone.
+(examples/next_word/README.md says how to get a text). A part replaces its own results and leaves the others alone, so
+the parts may be asked for one by one, on one machine and with one number of threads.
 """
 
 from __future__ import annotations
@@ -121,46 +122,20 @@ def named(size: tuple[int, int, int]) -> str:
     return f"linear cross-entropy {'x'.join(map(str, size))}"
 
 
-# in a process of its own: the peak of memory beside the inputs and the results, everything that the system counts
-PEAK = """
-import resource, sys
-import numpy as np
-import softmaxes as sm
-n, v, d, kind = *map(int, sys.argv[1:4]), sys.argv[4]
-rng = np.random.default_rng(0)
-hidden, weight = (rng.standard_normal(s, dtype=np.float32) for s in ((n, d), (v, d)))
-weight *= np.float32(0.3)
-target = rng.integers(0, v, n)
-if kind == "softmaxes":
-    run = sm.linear_cross_entropy_and_gradient
-else:
-    import torch
-    hidden, weight, target = (torch.from_numpy(x) for x in (hidden, weight, target))
-    hidden.requires_grad_(True), weight.requires_grad_(True)
-    chunked = {"options": torch.nn.LinearCrossEntropyOptions()} if kind == "torch, chunked" else {}
-    loss = sm.linear_cross_entropy if kind == "softmaxes, torch tensors" else torch.nn.functional.linear_cross_entropy
-    def run(h, w, t):
-        loss(h, w, t, **chunked).backward()
-        return h.grad, w.grad
-few = [hidden[:8], weight[:64]] if kind == "softmaxes" else [x[:8].detach().requires_grad_() for x in (hidden, weight)]
-run(*few, target[:8] % 8)  # libraries load, pools fill
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-kept = run(hidden, weight, target)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before - 4 * (n + v) * d // 1024)
-"""
-
-
 def memory(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure the memory that value and gradients take beside inputs and results, at the goal's size and an eighth."""
-    kinds = ("softmaxes", "softmaxes, torch tensors", "torch, dense", "torch, chunked")
+    """Measure the peak of whole processes beside the budget, at the goal's size and an eighth."""
+    from softmaxes.heads.blocks import DEFAULT_MAX_BYTES
+
+    ours = ("softmaxes", "softmaxes, torch tensors")
+    chunked = () if options.seconds < 4 else ("torch, chunked",)
     results = []
-    for size, chosen in ((EIGHTH, kinds[: 3 if options.seconds < 4 else 4]), (GOAL, kinds[:1])):
-        megabytes = {}
-        for kind in chosen:
-            command = [sys.executable, "-c", PEAK, *map(str, size), kind]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            megabytes[kind] = round(int(done.stdout) * 1024 / 1e6, 1)
-        results.append({"task": f"MB beside inputs and results, {named(size)}", **megabytes})
+    for size, contenders in ((EIGHTH, (*ours, "softmaxes, dense", "torch, dense", *chunked)), (GOAL, ours)):
+        found: dict[str, Any] = {"budget": round(DEFAULT_MAX_BYTES / 1e6, 1)}
+        for contender in contenders:
+            command = [sys.executable, "-m", "benchmarks.heads_memory", *map(str, size), contender]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE.parent)
+            found[contender] = {what: round(size / 1e6, 1) for what, size in json.loads(done.stdout).items()}
+        results.append({"task": f"peak memory in MB, {named(size)}", **found})
     return results
 
 
@@ -256,14 +231,28 @@ def main() -> None:
     measure.pin(options.threads)
     # NumPy is loaded already, and its BLAS has counted more processors than it now has
     threadpoolctl.threadpool_limits(options.threads)
-    before = json.loads(RECORD.read_text())["results"] if RECORD.exists() else []
+    made = {"machine": measure.machine(("numpy", "torch")), "threads": options.threads}
+    before = earlier(made)
     for part in options.part:
         found = PARTS[part](options)
         for result in found:
             show(result)
         before = [r for r in before if r["task"] not in {f["task"] for f in found}] + found
-    record = {"machine": measure.machine(("numpy", "torch")), "threads": options.threads, "results": before}
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+        # after every part: what took minutes is not lost if the next one fails
+        RECORD.write_text(json.dumps(made | {"results": before}, indent=1) + "\n")
+
+
+def earlier(made: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the results that stay beside new ones; the whole record speaks of one machine."""
+    if not RECORD.exists():
+        return []
+    record = json.loads(RECORD.read_text())
+    for what, now in made.items():
+        if record[what] != now:
+            raise SystemExit(
+                f"{RECORD.name} was made with {what} {record[what]}, this is {now}: remove it to start anew"
+            )
+    return record["results"]
 
 
 def show(result: dict[str, Any]) -> None:
