@@ -24,10 +24,9 @@ def adaptive_log_softmax(hidden: ArrayLike, weights: AdaptiveWeights) -> Matrix:
     --------
     >>> import numpy as np
     >>> from softmaxes import heads
-    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
-    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
-    >>> np.exp(heads.adaptive_log_softmax(np.array([[1.0, 0.0]]), weights)).round(4)
-    array([[0.2562, 0.7311, 0.0128]])
+    >>> weights = heads.AdaptiveSoftmax(2, 6, [50, 30, 9, 5, 2, 1], rng=0, cutoffs=(2, 4)).weights
+    >>> np.exp(heads.adaptive_log_softmax([[1.0, 0.0], [0.0, 5.0]], weights)).sum(axis=1).round(12)
+    array([1., 1.])
     """
     rows = _rows(hidden, weights)
     head = weights.head_log_softmax(rows)
@@ -60,10 +59,10 @@ def adaptive_cross_entropy(
     --------
     >>> import numpy as np
     >>> from softmaxes import heads
-    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
-    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
-    >>> heads.adaptive_cross_entropy(np.array([[1.0, 0.0]]), weights, [0], reduction="none").round(4)
-    array([1.3618])
+    >>> weights = heads.AdaptiveSoftmax(2, 6, [50, 30, 9, 5, 2, 1], rng=0, cutoffs=(2, 4)).weights
+    >>> loss = heads.adaptive_cross_entropy([[1.0, 0.0]], weights, [4])
+    >>> np.isclose(loss, -heads.adaptive_log_softmax([[1.0, 0.0]], weights)[0, 4])
+    np.True_
     """
     rows = _rows(hidden, weights)
     labels, scale = _targets(rows, weights, target, reduction, class_weight, sample_weight, ignore_index)
@@ -109,13 +108,11 @@ def adaptive_argmax(hidden: ArrayLike, weights: AdaptiveWeights) -> Search:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from softmaxes import heads
-    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
-    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
-    >>> found = heads.adaptive_argmax(np.array([[1.0, 0.0]]), weights)
-    >>> bool((found.log_probabilities >= found.bounds).all())
-    True
+    >>> weights = heads.AdaptiveSoftmax(2, 6, [50, 30, 9, 5, 2, 1], rng=0, cutoffs=(2, 4)).weights
+    >>> found = heads.adaptive_argmax([[1.0, 0.0]], weights)
+    >>> found.log_probabilities >= found.bounds
+    array([ True])
     """
     best = adaptive_top_k(hidden, weights, 1)
     return Search(best.classes[:, 0], best.log_probabilities[:, 0], best.bounds, best.n_evaluated)
@@ -198,13 +195,11 @@ def adaptive_top_k(hidden: ArrayLike, weights: AdaptiveWeights, k: int) -> Searc
 
     Examples
     --------
-    >>> import numpy as np
     >>> from softmaxes import heads
-    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
-    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
-    >>> found = heads.adaptive_top_k(np.array([[1.0, 0.0]]), weights, 1)
-    >>> found.classes.tolist(), found.n_evaluated.tolist()
-    ([[1]], [1])
+    >>> weights = heads.AdaptiveSoftmax(2, 6, [50, 30, 9, 5, 2, 1], rng=0, cutoffs=(2, 4)).weights
+    >>> found = heads.adaptive_top_k([[1.0, 0.0]], weights, 2)
+    >>> found.classes, found.n_evaluated
+    (array([[0, 1]]), array([4]))
     """
     rows, n_classes = _rows(hidden, weights), len(weights.order)
     if whole(k, "k") > n_classes:

@@ -52,6 +52,19 @@ class AdaptiveWeights:
     ------
     ValueError
         If the shapes do not fit, or order is not one of the V classes.
+
+    Examples
+    --------
+    Class 1 is frequent; 0 and 2 form a cluster that sees the first feature alone.
+
+    >>> import numpy as np
+    >>> from softmaxes import heads
+    >>> rare = heads.Cluster(np.array([[1.0, 0.0]]), np.array([[2.0], [-1.0]]), np.zeros(2))
+    >>> weights = heads.AdaptiveWeights(np.array([1, 0, 2]), np.eye(2), np.zeros(2), (rare,))
+    >>> weights.cutoffs
+    (1,)
+    >>> np.exp(heads.adaptive_log_softmax([[1.0, 0.0]], weights)).round(4)
+    array([[0.2562, 0.7311, 0.0128]])
     """
 
     order: Vector
