@@ -99,8 +99,8 @@ def adaptive_cross_entropy_and_gradient(
     rows = _rows(hidden, weights)
     labels, scale = _targets(rows, weights, target, reduction, class_weight, sample_weight, ignore_index)
     value, d_hidden, gradient = weighted_sum(rows, weights, labels, scale, max_bytes)
-    whole = [np.zeros_like(x, rows.dtype) if g is None else g for g, x in zip(gradient, weights.arrays(), strict=True)]
-    return rows.dtype.type(value), (d_hidden, AdaptiveWeights.of(weights.order, whole))
+    arrays = [np.zeros_like(x, rows.dtype) if g is None else g for g, x in zip(gradient, weights.arrays(), strict=True)]
+    return rows.dtype.type(value), (d_hidden, AdaptiveWeights.of(weights.order, arrays))
 
 
 def adaptive_argmax(hidden: ArrayLike, weights: AdaptiveWeights) -> Search:

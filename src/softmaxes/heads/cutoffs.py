@@ -143,9 +143,9 @@ def _cover(cuts: Vector, n_clusters: int, head: Matrix, cluster_costs: Callable[
         choice = np.argmin(total, axis=1)
         choices.append(choice)
         to_go = np.append(total[np.arange(last), choice], np.inf)
-    whole = head + to_go[:last]
-    at = int(np.argmin(whole))
-    seconds, chosen = float(whole[at]), [int(cuts[at])]
+    in_all = head + to_go[:last]
+    at = int(np.argmin(in_all))
+    seconds, chosen = float(in_all[at]), [int(cuts[at])]
     for choice in reversed(choices[1:]):
         at = int(choice[at])
         chosen.append(int(cuts[at]))

@@ -20,10 +20,17 @@ class LinearHead(Head):
     """A head whose distribution is the softmax of hidden @ weight.T + bias, however it is trained."""
 
     def __init__(
-        self, n_features: int, n_classes: int, counts: ArrayLike | None = None, rng: Seed = None, **options: Any
+        self,
+        n_features: int,
+        n_classes: int,
+        counts: ArrayLike | None = None,
+        rng: Seed = None,
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        **options: Any,
     ) -> None:
-        self.max_bytes = budget(options.pop("max_bytes", DEFAULT_MAX_BYTES))
         super().__init__(n_features, n_classes, counts, rng, **options)
+        self.max_bytes = budget(max_bytes)
         self.weight = Rows(initial_weight(self.rng, n_classes, n_features, self.dtype))
         self.bias = Rows(initial_bias(self.counts, n_classes, self.dtype))
 
