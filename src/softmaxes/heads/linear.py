@@ -13,7 +13,8 @@ from softmaxes.heads.blocks import DEFAULT_MAX_BYTES, Product, plan
 from softmaxes.heads.counting import budget
 from softmaxes.heads.reading import Reading, distributions, read
 from softmaxes.heads.rows import Kind
-from softmaxes.heads.sweeps import Gradient, Matrix, Task, Wanted
+from softmaxes.heads.sweeps import run
+from softmaxes.heads.task import Gradient, Matrix, Task, Wanted
 
 Gradients: TypeAlias = tuple[Matrix, Matrix, Matrix | None]
 _EVERYTHING = True, True, True
@@ -87,7 +88,7 @@ def linear_cross_entropy(
         return torch_linear.linear_cross_entropy(
             hidden, weight, target, bias, max_bytes=max_bytes, where=where, options=options
         )
-    return _read(hidden, weight, target, bias, max_bytes, False, where, options).run(None)
+    return run(_read(hidden, weight, target, bias, max_bytes, False, where, options), None)
 
 
 def linear_cross_entropy_and_gradient(
@@ -172,7 +173,7 @@ def weighted_sum_and_gradient(
 
 def _both(task: Task, wanted: Wanted) -> tuple[Any, tuple[Any, Any, Any]]:
     gradient = Gradient.zeros(task, wanted)
-    value = task.run(gradient)
+    value = run(task, gradient)
     return value, gradient.finish(task)
 
 
