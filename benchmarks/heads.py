@@ -259,8 +259,9 @@ def show(result: dict[str, Any]) -> None:
     print(result["task"])
     for name, spread in result.get("times", {}).items():
         print(f"  {name:28s} {spread['median'] / 1e6:10.2f} ms  (best {spread['best'] / 1e6:.2f})")
-    for name in result.keys() - {"task", "times"}:
-        print(f"  {name}: {result[name]}")
+    for name, found in result.items():
+        if name not in ("task", "times"):
+            print(f"  {name}: {found}")
 
 
 if __name__ == "__main__":
