@@ -100,7 +100,7 @@ def train(name: str, corpus: text.Corpus, chosen: argparse.Namespace, progress: 
     step(network, head, corpus.training, next(batches))
     working = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    note = f"cut-offs {', '.join(map(str, head.cutoffs)) or 'none'}" if name == "adaptive" else ""
+    note = f"Here it cut at {', '.join(map(str, head.cutoffs)) or 'no word'}." if name == "adaptive" else ""
     return Run(name, tuple(points), network.nbytes + head.nbytes, working, note)
 
 

@@ -26,6 +26,7 @@ SHAPES = {
     "hierarchical": "diamond",
     "spherical": "cross",
 }
+TICKS = ((1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
 PAGE = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
 Run = dict[str, Any]
 
@@ -72,11 +73,14 @@ def _memory(runs: list[Run], narrow: bool) -> alt.Chart:
 
 
 def _logarithmic(channel: type, field: str, values: list[dict[str, Any]], title: str) -> Any:
-    """Return a logarithmic axis with ticks at 1, 2, 5, 10, 20, ..., or closer where the values are closer together."""
+    """Return a logarithmic axis with ticks at 1, 2, 5, 10, 20, ..., or closer until there are four."""
     found = [v[field] for v in values]
     low, high = 0.85 * min(found), 1.18 * max(found)
-    steps = (1, 2, 5) if high / low > 5 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
-    ticks = [s * 10.0**e for e in range(-4, 7) for s in steps if low <= s * 10.0**e <= high]
+    ticks: list[float] = []
+    for steps in TICKS:
+        ticks = [s * 10.0**e for e in range(-4, 7) for s in steps if low <= s * 10.0**e <= high]
+        if len(ticks) >= 4:
+            break
     scale = alt.Scale(type="log", nice=False, domain=[low, high])
     return channel(f"{field}:Q", scale=scale, title=title, axis=alt.Axis(values=ticks))
 
@@ -140,4 +144,4 @@ def _caught_up(run: Run, runs: list[Run]) -> str:
 
 
 def _note(run: Run) -> str:
-    return f" ({escape.escape(run['note'])})" if run["note"] else ""
+    return f" {escape.escape(run['note'])}" if run["note"] else ""
