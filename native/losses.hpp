@@ -74,6 +74,8 @@ inline void short_losses(const Losses<typename V::scalar>& job, ShortRows<V>& ro
     const T* x = job.x + first * job.x_stride;
     const std::int64_t* target = job.target + first;
     rows.take(x, job.x_stride, 1, count, job.columns);
+    if (job.gradient)
+        rows.results = lines_of<V>(job.gradient + first * job.gradient_stride, job.gradient_stride, 1, job.columns);
     rows.template sum<true>(view);
     rows.set_apart(Constants<T>::plain_high, smallest_plain_sum<V>());
 

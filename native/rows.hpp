@@ -56,9 +56,8 @@ template <class V>
 inline void short_group(const Rows<typename V::scalar>& job, ShortRows<V>& rows, std::int64_t first, int count) {
     using C = Constants<typename V::scalar>;
     rows.take(job.x + first * job.x_stride, job.x_stride, job.x_step, count, job.columns);
-    // not earlier: entries a power of two apart share their places in the caches with those just taken
-    if (job.out_step != 1)
-        for (int k = 0; k < rows.columns; ++k) __builtin_prefetch(job.out + first + k * job.out_step, 1);
+    if (job.operation != Operation::logsumexp)
+        rows.results = lines_of<V>(job.out + first * job.out_stride, job.out_stride, job.out_step, job.columns);
     if (is_plain(job)) give_short(job, rows, first, AsIs<V>{plain_frame<V>()}, C::plain_high, smallest_plain_sum<V>());
     else give_short(job, rows, first, tempered(job, rows.top), C::highest, 0.0);
 }

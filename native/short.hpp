@@ -70,6 +70,19 @@ struct LaneSums<F64> {
     Double2 of(int) const { return {sum, lost}; }
 };
 
+// Lines of memory that will be wanted next, one for each entry of the rows.
+template <class T>
+struct Lines {
+    const T* first = nullptr;
+    std::ptrdiff_t step = 0;
+};
+
+// Those of rows of n entries that lie one after another, or side by side.
+template <class V, class T = typename V::scalar>
+inline Lines<T> lines_of(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t step, std::int64_t n) {
+    return {rows, step != 1 ? step : stride == n ? V::lanes : 0};
+}
+
 template <class V>
 struct ShortRows {
     using T = typename V::scalar;
@@ -78,6 +91,7 @@ struct ShortRows {
     V logits[short_row], terms[short_row];  // entry k of every row
     V top, top_term, top_lost;
     Double2 others[parts], total[parts];  // the sum without the largest term, and with it
+    Lines<T> next, results;  // asked for while there is arithmetic to do
     int count, columns, padded;
     bool single[lanes];  // rows that are set apart, to be done one by one
     alignas(64) T tops[lanes];
@@ -98,11 +112,9 @@ struct ShortRows {
                 for (int k = 0; k < here; ++k) logits[first + k] = block[k];
             }
         } else {
-            for (int k = 0; k < columns; ++k) {
-                logits[k] = load_first(x + k * step, rows, zero);
-                __builtin_prefetch(x + k * step + 2 * lanes);  // of the rows after the next
-            }
+            for (int k = 0; k < columns; ++k) logits[k] = load_first(x + k * step, rows, zero);
         }
+        next = lines_of<V>(x + (step == 1 ? rows * stride : 2 * lanes), stride, step, n);
         for (int k = columns; k < padded; ++k) logits[k] = broadcast<V>(static_cast<T>(-infinity));
         top = logits[0];
         for (int k = 1; k < columns; ++k) top = max(logits[k], top);
@@ -127,6 +139,8 @@ struct ShortRows {
             const auto e = view.term(x, careful ? &rest : nullptr);
 #pragma GCC unroll 4
             for (int g = 0; g < together; ++g) {
+                __builtin_prefetch(next.first + (k + g) * next.step);
+                __builtin_prefetch(results.first + (k + g) * results.step, 1);
                 terms[k + g] = e.v[g];
                 sums.include(below_top(e.v[g], k + g), careful ? below_top(rest.v[g], k + g) : zero);
                 smaller = add(smaller, below_top(one, k + g));
