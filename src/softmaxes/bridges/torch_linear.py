@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 
-from softmaxes.bridges.torch_sweeps import Inputs, Problem, curvature, gradients, values
+from softmaxes.bridges.torch_problem import Inputs, Problem, Tensor
+from softmaxes.bridges.torch_sweeps import curvature, gradients, values
 from softmaxes.heads.linear import linear_cross_entropy as value_by_numpy
 from softmaxes.heads.linear import value_and_gradients as both_by_numpy
 
 __all__ = ["linear_cross_entropy"]
-
-Tensor: TypeAlias = Any
 
 
 def linear_cross_entropy(

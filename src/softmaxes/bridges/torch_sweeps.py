@@ -8,115 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
 
 import torch
 from array_api_compat import torch as xp
 
-from softmaxes.arrays import as_floating, layout
-from softmaxes.heads.blocks import Blocks, Product, plan, spans
-from softmaxes.heads.counting import budget
-from softmaxes.heads.linear import check_shapes
-from softmaxes.heads.reading import numpy_type, read
-from softmaxes.heads.rows import Coefficients, Kind, Sums
-from softmaxes.targets import read_target
+from softmaxes.bridges.torch_problem import Inputs, Problem, Tensor, distributions
+from softmaxes.heads.blocks import spans
+from softmaxes.heads.rows import Coefficients, Sums
 
-__all__ = ["Inputs", "Problem", "curvature", "gradients", "values"]
-
-Tensor: TypeAlias = Any
-
-# logits, their exponentials, a direction and what is made of them: matrices of one block alive at the same time
-_MATRICES = 7
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """hidden (N, D), weight (V, D), bias (V,) or None: the point, a direction from it, or a gradient there."""
-
-    hidden: Tensor | None
-    weight: Tensor | None
-    bias: Tensor | None
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Everything but the inputs, as tensors on their device: of the rows that count, `rows`, None if all do."""
-
-    kind: Kind
-    rows: Tensor | None
-    labels: Tensor | None
-    distributions: Tensor | None  # of all rows
-    class_weight: Tensor | None
-    row_weight: Tensor  # of all rows
-    possible: Tensor | None  # (..., V)
-    outer: tuple[int, ...]
-    reduction: str
-    work: torch.dtype
-    wide: torch.dtype
-    result: torch.dtype
-    blocks: Blocks
-
-    @classmethod
-    def read(
-        cls, hidden: Tensor, weight: Tensor, target: Any, bias: Tensor | None, max_bytes: int, where: Any, options: Any
-    ) -> Problem:
-        """Validate everything that was given (distributions block by block)."""
-        check_shapes(tuple(hidden.shape), tuple(weight.shape), None if bias is None else tuple(bias.shape))
-        kinds = [as_floating(x[:0], name) for x, name in ((hidden, "hidden"), (weight, "weight"), (bias, "bias"))
-                 if x is not None]  # fmt: skip
-        work = _promoted([k.values.dtype for k in kinds])
-        outer, (n_classes, n_features), device = tuple(hidden.shape[:-1]), tuple(weight.shape), hidden.device
-        wide = torch.float32 if device.type == "mps" else torch.float64
-        target = torch.as_tensor(target, device=device)
-        soft = target.is_floating_point()
-        given = {k: v.detach().cpu().numpy() if isinstance(v, torch.Tensor) else v for k, v in options.items()}
-        told = read(None if soft else target.cpu().numpy(), outer, n_classes, numpy_type(str(work)), **given)
-        if soft and tuple(target.shape) != (*outer, n_classes):
-            stand_in = torch.zeros((), dtype=work, device=device).expand(*outer, n_classes)
-            read_target(target, stand_in, layout(stand_in, -1, xp))  # says what is wrong
-        counting = told.row_weight.nonzero()[0]
-        size = torch.finfo(work).bits // 8
-        product = Product(
-            n_rows=len(told.row_weight), n_classes=n_classes, n_features=n_features, itemsize=size, gradient=False,
-            copies=any(x.dtype != work for x in (hidden, weight)) or len(counting) < len(told.row_weight),
-            mask_bytes=(_MATRICES - 1) * size + 2,
-        )  # fmt: skip
-
-        def tensor(x: Any, dtype: torch.dtype) -> Tensor:
-            return None if x is None else torch.as_tensor(x, device=device, dtype=dtype)
-
-        return cls(
-            kind=told.kind,
-            rows=None if len(counting) == len(told.row_weight) else tensor(counting, torch.int64),
-            labels=tensor(told.labels, torch.int64),
-            distributions=target.reshape(-1, n_classes) if soft else None,
-            class_weight=tensor(told.class_weight, work),
-            row_weight=tensor(told.row_weight, wide),
-            possible=None if where is None else _mask(where, outer, n_classes, device),
-            outer=outer,
-            reduction=told.reduction,
-            work=work,
-            wide=wide,
-            result=_promoted([k.result_dtype for k in kinds]),
-            blocks=plan(product, budget(max_bytes)),
-        )
-
-    def of(self, rows: Tensor) -> Tensor:
-        """Return the entries that count, of one a row."""
-        return rows if self.rows is None else rows[self.rows]
-
-    def spread(self, counting: Tensor) -> Tensor:
-        """Return one entry a row, 0 for rows that do not count."""
-        if self.rows is None:
-            return counting
-        return torch.zeros_like(self.row_weight).index_copy_(0, self.rows, counting)
-
-    def blocks_of(self, at: Inputs) -> Iterator[tuple[slice, _Block]]:
-        """Yield blocks of rows, with their places among the rows that count."""
-        everything = torch.arange(len(self.row_weight), device=self.row_weight.device)
-        counting = everything if self.rows is None else self.rows
-        for place in spans(len(counting), self.blocks.rows):
-            yield place, _Block(self, at, place if self.rows is None else counting[place], counting[place])
+__all__ = ["curvature", "gradients", "values"]
 
 
 @dataclass(eq=False)
@@ -132,11 +32,7 @@ class _Block:
         p = self.problem
         self.hidden = self.at.hidden[self.rows].to(p.work)  # type: ignore[index]
         self.labels = None if p.labels is None else p.labels[self.rows]
-        self.q = None if p.distributions is None else self._distributions(p.distributions[self.rows])
-
-    def _distributions(self, q: Tensor) -> Tensor:
-        stand_in = torch.zeros((), dtype=self.problem.work, device=q.device).expand(q.shape)
-        return read_target(q, stand_in, layout(stand_in, -1, xp)).distributions
+        self.q = None if p.distributions is None else distributions(p.distributions[self.rows], p.work)
 
     def classes(self) -> list[slice]:
         return spans(len(self.at.weight), self.problem.blocks.classes)  # type: ignore[arg-type]
@@ -208,11 +104,19 @@ class _Block:
             sums.weight_times_logits += _sum_of_products(mass, z, wide)
 
 
+def _blocks(problem: Problem, at: Inputs) -> Iterator[tuple[slice, _Block]]:
+    """Yield blocks of the rows that count, with their places among these."""
+    everything = torch.arange(len(problem.row_weight), device=problem.row_weight.device)
+    counting = everything if problem.rows is None else problem.rows
+    for place in spans(len(counting), problem.blocks.rows):
+        yield place, _Block(problem, at, place if problem.rows is None else counting[place], counting[place])
+
+
 def values(problem: Problem, at: Inputs) -> tuple[Tensor, Sums]:
     """Return the loss of each row times its weight, and the sums that its derivatives are made of."""
     where = {"dtype": problem.wide, "device": problem.row_weight.device}
     every = Sums.empty(len(problem.of(problem.row_weight)), xp, **where)
-    for place, block in problem.blocks_of(at):
+    for place, block in _blocks(problem, at):
         sums = every.of(place)
         if block.labels is not None:
             sums.target_mass += 1.0 if problem.class_weight is None else problem.class_weight[block.labels]
@@ -233,7 +137,7 @@ def values(problem: Problem, at: Inputs) -> tuple[Tensor, Sums]:
 def gradients(problem: Problem, every: Sums, u: Tensor, at: Inputs, wanted: tuple[bool, ...]) -> Inputs:
     """Return sum_i u_i times the gradient of row i's weighted loss, of the inputs that are wanted."""
     out, scale = _zeros(problem, at, wanted), problem.of(problem.row_weight * u)
-    for place, block in problem.blocks_of(at):
+    for place, block in _blocks(problem, at):
         row = every.of(place).coefficients(problem.kind, scale[place], xp)
         for classes in block.classes():
             z, target = block.logits(classes), block.targets(classes)
@@ -253,7 +157,7 @@ def curvature(
     """Return each row's weighted slope in a direction, and the gradient of sum_i u_i times these slopes."""
     out, scale = _zeros(problem, at, wanted), problem.of(problem.row_weight * u)
     slopes = torch.zeros_like(scale)
-    for place, block in problem.blocks_of(at):
+    for place, block in _blocks(problem, at):
         row = every.of(place).coefficients(problem.kind, scale[place], xp)
         ahead = None if towards.hidden is None else towards.hidden[block.rows].to(problem.work)
         mean, along = torch.zeros_like(row.a), torch.zeros_like(row.a)
@@ -330,22 +234,3 @@ def _sum_of_products(mass: Tensor, z: Tensor, wide: torch.dtype) -> Tensor:
 
 def _column(values: Tensor, like: Tensor) -> Tensor:
     return values.to(like.dtype)[:, None]
-
-
-def _promoted(dtypes: list[torch.dtype]) -> torch.dtype:
-    found = dtypes[0]
-    for dtype in dtypes[1:]:
-        found = torch.promote_types(found, dtype)
-    return found
-
-
-def _mask(where: Any, outer: tuple[int, ...], n_classes: int, device: torch.device) -> Tensor:
-    mask = torch.as_tensor(where, device=device)
-    if mask.dtype != torch.bool:
-        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class can happen")
-    try:
-        return mask.broadcast_to((*outer, n_classes))
-    except RuntimeError as error:
-        raise ValueError(
-            f"where has shape {tuple(mask.shape)}, which does not broadcast to {(*outer, n_classes)}"
-        ) from error
