@@ -103,7 +103,7 @@ class SphericalHead(Head):
             raise ValueError(f"map={map!r}; the exact head knows 'taylor' (second order) and 'spherical'")
         if not 0 < epsilon < np.inf:
             raise ValueError(f"epsilon={epsilon}; it must be positive: at 0 the loss has no bound on its gradient")
-        self.name, self.epsilon = map, float(epsilon)
+        self.map_name, self.epsilon = map, float(epsilon)
         self.map = Quadratic(1.0, 1.0, 0.5) if map == "taylor" else Quadratic(float(epsilon), 0.0, 1.0)
         self.applied_rate = learning_rate
         weight = initial_weight(self.rng, n_classes, n_features, self.dtype)
@@ -117,7 +117,7 @@ class SphericalHead(Head):
         return self.map.inverse(self.map.constant * (1 + _INITIAL_SHARPNESS * shares)).astype(self.dtype)
 
     def _settings(self) -> dict[str, Any]:
-        return {"map": self.name, "epsilon": self.epsilon, "max_condition": self.weight.max_condition}
+        return {"map": self.map_name, "epsilon": self.epsilon, "max_condition": self.weight.max_condition}
 
     def _parts(self) -> dict[str, Part]:
         return {"weight": self.weight}
