@@ -144,3 +144,16 @@ def test_moments_are_the_weighted_ones_and_constants_have_no_spread() -> None:
     np.testing.assert_allclose(moments.mean, mean, rtol=1e-12)
     np.testing.assert_allclose(moments.deviation[[0, 2]], deviation[[0, 2]], rtol=1e-8)
     assert moments.deviation[1] == 0
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_curvature_without_coefficients_needs_no_pass(n_classes: int) -> None:
+    features, codes, weights, *_ = _problem(n_classes)
+    with Workers(1) as workers:
+        objective = Objective(Arrays(features, codes, weights), n_classes, l2=0.1, workers=workers)
+        theta = objective.start()
+        known = objective.class_curvature(theta)
+        assert objective.passes == 0
+        theta[:, 0] = 1e-12  # a pass that meets the same probabilities, to single precision
+        np.testing.assert_allclose(objective.class_curvature(theta), known, rtol=0, atol=1e-6)
+        assert objective.passes == 1

@@ -175,6 +175,10 @@ class Objective:
         if not isinstance(self.loss, SoftmaxLoss):
             uniform = np.eye(self.n_classes) / self.n_classes - 1 / self.n_classes**2
             return uniform[1:, 1:] if self.n_outputs == 1 else uniform
+        if not theta[:, :-1].any():  # all rows have the same probabilities
+            p = self._constant(theta[:, -1])
+            of_all: np.ndarray = np.diag(p) - np.outer(p, p)
+            return of_all[1:, 1:] if self.n_outputs == 1 else of_all
         size = self.n_classes**2
         source = self._enough(
             max(min(MOMENT_ROWS, int(CURVATURE_WORK / size)), CURVATURE_ROWS_PER_CLASS * self.n_classes)
@@ -186,6 +190,13 @@ class Objective:
         mean = sums.probabilities / sums.probabilities.sum()
         matrix: np.ndarray = np.diag(mean) - sums.squares / sums.probabilities.sum()
         return matrix[1:, 1:] if self.n_outputs == 1 else matrix
+
+    def _constant(self, bias: np.ndarray) -> np.ndarray:
+        """Return the probabilities of every row where W = 0."""
+        logits = np.append(0.0, bias) if self.n_outputs == 1 else bias
+        share: np.ndarray = np.exp(logits - logits.max())
+        share /= share.sum()
+        return share
 
     def probabilities(self, theta: np.ndarray) -> np.ndarray:
         """Return the softmax of every row at θ, (n_rows, n_classes) in float32: for samples, whose rows are few."""
