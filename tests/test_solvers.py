@@ -29,7 +29,7 @@ from softmaxes.solvers import (
 )
 from softmaxes.solvers.direct import Direct
 from softmaxes.solvers.linesearch import search
-from softmaxes.solvers.preconditioners import PRECONDITIONERS, SHARE, stride_of
+from softmaxes.solvers.preconditioners import PRECONDITIONERS, SHARE, SIZE_PER_PASS, Dense, Kronecker, Late, stride_of
 from softmaxes.solvers.sampled import ACCURACY, Sampled
 from softmaxes.sources import Arrays, Sparse
 from softmaxes.sources.passes import Workers
@@ -174,6 +174,22 @@ def test_preconditioners_are_symmetric_and_definite(name: str, n_classes: int) -
             np.testing.assert_allclose(np.vdot(u, metric.solve(v)), np.vdot(v, metric.solve(u)), rtol=1e-6)
 
 
+def test_a_late_hessian_waits_until_passes_have_cost_as_much() -> None:
+    X, y, s = _data(4)
+    rng = np.random.default_rng(0)
+    with Workers(1) as workers:
+        objective = Objective(Arrays(X, y, s), 4, l2=0.1, workers=workers)
+        late, start = Late(objective), objective.start()
+        theta, u = rng.standard_normal((2, *start.shape))
+        for metric, passes in ((Kronecker(objective), 0.0), (Dense(objective), start.size / SIZE_PER_PASS)):
+            late.refresh(start)
+            objective.passes = passes
+            for each in (late, metric):
+                each.refresh(theta)
+                objective.passes = passes
+            np.testing.assert_array_equal(late.solve(u), metric.solve(u))
+
+
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_hessian_is_the_derivative_of_the_gradient(n_classes: int, sparse: bool) -> None:
@@ -287,7 +303,7 @@ def test_line_search_accepts_only_descent() -> None:
 def test_choice_names_a_solver_and_a_reason() -> None:
     X, y, s = _data(3)
     cases = [
-        (Arrays(np.zeros((2000, 60)), np.zeros(2000, int)), {}, "dense"),
+        (Arrays(np.zeros((2000, 60)), np.zeros(2000, int)), {}, "late"),
         (Arrays(np.zeros((10, 600)), np.zeros(10, int)), {}, "kronecker"),
         (Sparse(scipy.sparse.csr_array((10, 5000)), np.zeros(10, int)), {}, "diagonal"),
         (Arrays(X, y, s), {"loss": MemberLoss(member("sparsemax"))}, "kronecker"),

@@ -70,8 +70,8 @@ def choose(objective: Objective) -> Choice:
             return Choice(Progressive((stride,)), reason + "with the curvature of the sample")
     if few:
         return Choice(
-            LBFGS(preconditioner="dense", refresh=(14, 32, 60)),
-            f"{size} parameters are few enough to factor the Hessian itself now and then",
+            LBFGS(preconditioner="late", refresh=(14, 32, 60, 90)),
+            f"{size} parameters are few enough to factor the Hessian itself, unless passes get there before",
         )
     if kind:
         return Choice(

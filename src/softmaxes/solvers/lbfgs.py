@@ -19,6 +19,9 @@ from softmaxes.solvers.sampled import Sampled
 SINGLE_RESOLUTION = 1e-8
 """Estimated relative suboptimality below which values from float32 products are level: the noise of their mean."""
 
+SINGLE_SLOPES = 1e-11
+"""The same for their slopes: down to here float32 products go on as long as the estimate falls from step to step."""
+
 METRICS: dict[str, Callable[[Objective], Preconditioner]] = {**PRECONDITIONERS, "sampled": Sampled}
 
 
@@ -27,9 +30,9 @@ class LBFGS(Solver):
     """Preconditioned L-BFGS: float32 products while they help, then float64.
 
     history: pairs of steps and gradient differences kept. preconditioner: "kronecker" (n_features up to one or two
-    thousand), "diagonal", "dense" (few parameters) or "sampled" (many rows, in memory). refresh: iterations after
-    which the preconditioner is renewed at the current point. polish: further steps once the tolerance is reached, each
-    with a new preconditioner: with "dense" they are Newton steps, and double the digits.
+    thousand), "diagonal", "dense" or "late" (few parameters) or "sampled" (many rows, in memory). refresh: iterations
+    after which the preconditioner is renewed at the current point. polish: further steps once the tolerance is reached,
+    each with a new preconditioner: with "dense" they are Newton steps, and double the digits.
     """
 
     name: ClassVar[str] = "lbfgs"
@@ -80,6 +83,7 @@ class _Run:
         if self.iteration == 0:
             self.metric.refresh(theta)
         patience = Patience()
+        before = self.decrement
         while True:
             bound = self.certifier.bound(current)
             self.record.add(current, bound)
@@ -92,11 +96,12 @@ class _Run:
                 self.reason = "the estimate is small enough"
             elif self.iteration >= self.stopping.max_iter:
                 self.reason = f"max_iter={self.stopping.max_iter} iterations were made"
-            elif precision == "single" and self.decrement <= 2 * SINGLE_RESOLUTION * current.value:
+            elif precision == "single" and self._is_level(current.value, before):
                 self.reason = "float32 products resolve no more"
             elif patience.is_over(current):
                 self.reason = "rounding allows no further progress"
             else:
+                before = self.decrement
                 following = self._step(current, precision)
                 if following is not None:
                     current = following
@@ -104,6 +109,11 @@ class _Run:
                 self.reason = "rounding allows no further progress"
             self.evaluation = current
             return
+
+    def _is_level(self, value: float, before: float) -> bool:
+        """Return whether float32 products have told what they can; before: the squared decrement one step ago."""
+        resolved = self.decrement / (2 * value)
+        return resolved <= SINGLE_SLOPES or (resolved <= SINGLE_RESOLUTION and self.decrement > 0.5 * before)
 
     def _polish(self, current: Evaluation) -> None:
         """Take the further steps, each unless it leads nowhere."""

@@ -24,6 +24,10 @@ ROWS_PER_PARAMETER = 10
 """unless that is fewer rows than this for every parameter: its Hessian has to be near that of all rows."""
 
 
+SIZE_PER_PASS = 8
+"""A Hessian costs about one pass over its rows for so many parameters (measured)."""
+
+
 class Preconditioner(Protocol):
     """A symmetric positive definite approximation of the inverse Hessian.
 
@@ -104,6 +108,7 @@ class Dense:
         stride = stride_of(objective)
         self._sample = objective.sampled(stride) if stride > 1 else objective
         self._current: Kronecker | Inverse
+        self._kronecker: Kronecker | None = None
 
     @property
     def to_scale(self) -> bool:
@@ -111,18 +116,36 @@ class Dense:
 
     def refresh(self, theta: np.ndarray) -> None:
         """Factor the Hessian at θ."""
-        if len(theta) > 1 and not theta[:, :-1].any():  # two classes: the Hessian is no larger than its factor
-            self._current = Kronecker(self._objective)
-            self._current.refresh(theta)
+        at_start = len(theta) > 1 and not theta[:, :-1].any()  # two classes: the Hessian is no larger than its factor
+        if at_start:
+            self._kronecker = Kronecker(self._objective)
+        if self._kronecker is not None and (at_start or self._is_early(theta.size)):
+            self._kronecker.refresh(theta)
+            self._current = self._kronecker
         else:
+            self._kronecker = None
             before = self._sample.passes
             self._current = Inverse(self._objective, self._sample.hessian(theta), 1e-7)
             if self._sample is not self._objective:
                 share = self._sample.source.n_rows / self._objective.source.n_rows
                 self._objective.passes += (self._sample.passes - before) * share
 
+    def _is_early(self, size: int) -> bool:
+        """Return whether the Kronecker product is kept for now."""
+        return False
+
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         return self._current.solve(gradient)
+
+
+class Late(Dense):
+    """The Kronecker product until passes have cost as much as a Hessian, then `Dense`.
+
+    What is solved before saves the Hessian; what is not has cost no more than twice what the better of the two does.
+    """
+
+    def _is_early(self, size: int) -> bool:
+        return self._objective.passes < size / (SIZE_PER_PASS * stride_of(self._objective))
 
 
 class Inverse:
@@ -189,6 +212,7 @@ class Diagonal:
 
 PRECONDITIONERS: dict[str, Callable[[Objective], Preconditioner]] = {
     "dense": Dense,
+    "late": Late,
     "kronecker": Kronecker,
     "diagonal": Diagonal,
 }
