@@ -314,6 +314,12 @@ def test_choice_names_a_solver_and_a_reason() -> None:
             assert isinstance(choice.solver, LBFGS)
             assert choice.solver.preconditioner == expected
             assert len(choice.reason) > 20
+        loss = MemberLoss(member("sparsemax"))
+        for rows, history in ((100, 10), (20_000, 30)):  # of 183 parameters
+            source = Arrays(np.zeros((rows, 60)), np.zeros(rows, int))
+            assert choose(Objective(source, 3, l2=0.1, loss=loss, workers=workers)).solver == (
+                LBFGS(history=history, refresh=(5, 20) if history == 10 else (5, 20, 60))
+            )
         assert isinstance(choose(Objective(Arrays(X, y, s), 3, l2=0.1, workers=workers)).solver, Newton)
         assert isinstance(choose(Objective(Arrays(X, y, s), 3, l1=0.1, l2=0.1, workers=workers)).solver, OWLQN)
         rng = np.random.default_rng(0)
