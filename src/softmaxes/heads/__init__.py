@@ -2,13 +2,11 @@
 
 from softmaxes.heads.adaptive import AdaptiveSoftmax
 from softmaxes.heads.adaptive_functions import (
-    Search,
-    adaptive_argmax,
     adaptive_cross_entropy,
     adaptive_cross_entropy_and_gradient,
     adaptive_log_softmax,
-    adaptive_top_k,
 )
+from softmaxes.heads.adaptive_search import Search, adaptive_argmax, adaptive_top_k
 from softmaxes.heads.adaptive_weights import AdaptiveWeights, Cluster
 from softmaxes.heads.base import Head
 from softmaxes.heads.cutoffs import CostModel, choose_cutoffs

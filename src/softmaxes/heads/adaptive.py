@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmaxes.heads.adaptive_functions import (
-    Search,
-    adaptive_argmax,
-    adaptive_log_softmax,
-    adaptive_top_k,
-    row_losses,
-    weighted_sum,
-)
+from softmaxes.heads.adaptive_functions import adaptive_log_softmax, row_losses, weighted_sum
+from softmaxes.heads.adaptive_search import Search, adaptive_argmax, adaptive_top_k
 from softmaxes.heads.adaptive_weights import AdaptiveWeights
 from softmaxes.heads.base import Head, Matrix, Part, Seed, Vector, initial_bias, initial_weight
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES

@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from softmaxes.arrays import as_floating, refuse_clever_arrays
 from softmaxes.exponential import log_softmax
 
 Matrix: TypeAlias = NDArray[Any]
@@ -113,6 +114,14 @@ class AdaptiveWeights:
     def n_short(self) -> int:
         """The number of classes in no cluster, c_1."""
         return len(self.weight) - len(self.clusters)
+
+    def rows(self, hidden: ArrayLike) -> Matrix:
+        """Return hidden vectors, (n, d), in the dtype of the arithmetic."""
+        refuse_clever_arrays(hidden, "hidden")
+        rows: Matrix = as_floating(np.asarray(hidden), "hidden").values
+        if rows.ndim != 2 or rows.shape[1] != self.n_features:
+            raise ValueError(f"hidden has shape {rows.shape}; needed are rows of {self.n_features} features")
+        return rows.astype(np.result_type(rows, self.weight), copy=False)
 
     def spans(self) -> list[tuple[int, int, Cluster]]:
         """Return the first rank of each cluster, the one after its last, and the cluster."""
