@@ -99,10 +99,9 @@ def linear(options: argparse.Namespace) -> list[dict[str, Any]]:
     results = []
     for size in SIZES:
         calls = contenders(*size)
-        far = differences(calls)
-        times = measure.compare(calls, options.seconds, rounds=5)
-        spreads = {name: asdict(spread) for name, spread in times.items()}
-        results.append({"task": named(size), "times": spreads, "differences": far})
+        far = differences(calls)  # which warms everybody up
+        times = in_turn(calls, 3 if options.seconds < 4 else 7)
+        results.append({"task": named(size), "times": times, "differences": far})
     return results
 
 
