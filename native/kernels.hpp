@@ -9,7 +9,8 @@ enum class Operation : int { softmax = 0, log_softmax = 1, logsumexp = 2 };
 enum class Empty : int { nan = 0, zero = 1, uniform = 2, raise = 3 };
 
 // Rows up to this length are done a row to a lane, and need not have their entries together.
-constexpr std::int64_t short_row = 64;
+template <class T>
+constexpr std::int64_t short_row = sizeof(T) == 4 ? 64 : 48;
 
 // Rows of numbers in, rows (or one number a row) out. Strides from row to row and steps from entry to entry count
 // entries; a step other than 1 is for short rows with a stride of 1. x and out may be the same memory.

@@ -144,7 +144,7 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
     if (!together && request.empty != Empty::raise) innermost_closest(plan);
     const Dimension& last = plan.outer.back();
     const bool neighbours = last.x_stride == 1 && (last.out_stride == 1 || plan.reduced);
-    if (together || (neighbours && plan.columns <= short_row)) {
+    if (together || (neighbours && plan.columns <= short_row<T>)) {
         in_parallel(plan.rows(), grain_of(plan.columns, 16), request.threads, [&](std::int64_t begin, std::int64_t end) {
             T* buffer = static_cast<T*>(scratch(static_cast<std::size_t>(size) * sizeof(T)));
             for_runs(plan, begin, end, [&](std::ptrdiff_t x_at, std::ptrdiff_t out_at, std::int64_t count, std::int64_t row) {

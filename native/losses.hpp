@@ -154,10 +154,10 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
     using T = typename V::scalar;
     const std::int64_t padded = (job.columns + V::lanes - 1) / V::lanes * V::lanes;
     const auto alone = [&](std::int64_t row, int = 0) { single_loss<V>(job, row, job.x + row * job.x_stride); };
-    if (job.columns <= short_row) {
+    if (job.columns <= short_row<T>) {
         ShortRows<V> rows;
         const auto apart = [&](std::int64_t row, int r) {
-            T logits[short_row];
+            T logits[short_row<T>];
             rows.logits_of(r, logits);
             single_loss<V>(job, row, logits);
         };

@@ -46,7 +46,7 @@ inline void give_short(const Rows<typename V::scalar>& job, ShortRows<V>& rows, 
         store(step + p * F64::lanes, newton_step<V>(y, rows.total[p]));
     }
     for (int r = 0; r < rows.count; ++r) {
-        T row[short_row];
+        T row[short_row<T>];
         if (value[r] < 0.125 && value[r] > -0.125) rows.logits_of(r, row);
         out[r * job.out_stride] = settled_logsumexp(row, job.columns, rows.tops[r], value[r], step[r]);
     }
@@ -64,6 +64,8 @@ inline void short_group(const Rows<typename V::scalar>& job, ShortRows<V>& rows,
 
 // ---- rows in groups ----
 
+constexpr std::int64_t few_vectors = 128;  // entries of a row in which what straddles two cache lines counts
+
 template <class V>
 inline void softmax_group(const Rows<typename V::scalar>& job, Group<V>& group, std::int64_t first) {
     using T = typename V::scalar;
@@ -73,7 +75,7 @@ inline void softmax_group(const Rows<typename V::scalar>& job, Group<V>& group, 
     // Terms wait in the output, whose lines then arrive while there is arithmetic to do. In place they would overwrite
     // logits that a row done from its maximum still needs; and where rows of few vectors start amid a cache line, what
     // straddles two lines costs more. Then they wait in the scratch.
-    const bool straddling = n <= 2 * short_row && reinterpret_cast<std::uintptr_t>(out) % 64 != 0;
+    const bool straddling = n <= few_vectors && reinterpret_cast<std::uintptr_t>(out) % 64 != 0;
     const bool aside = job.x == job.out || straddling;
     T* terms = aside ? job.scratch : out;
     const std::ptrdiff_t stride = aside ? padded : job.out_stride;
@@ -124,10 +126,10 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
     const auto alone = [&](std::int64_t row, int = 0) {
         from(job.x + row * job.x_stride, row, job.out + row * job.out_stride);
     };
-    if (job.columns <= short_row) {
+    if (job.columns <= short_row<T>) {
         ShortRows<V> rows;
         const auto apart = [&](std::int64_t row, int r) {
-            T logits[short_row], result[short_row];
+            T logits[short_row<T>], result[short_row<T>];
             rows.logits_of(r, logits);
             from(logits, row, result);
             T* out = job.out + row * job.out_stride;
@@ -144,7 +146,7 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
     // results that do not fit the nearer caches are fetched while the sums are taken, fewer rows at a time
     const bool fetch = job.operation == Operation::log_softmax && job.x != job.out &&
                        job.rows * job.columns >= (1 << 20) / static_cast<std::int64_t>(sizeof(T));
-    const std::int64_t near = group_size<V>(padded, job.columns <= 2 * short_row ? 3 : 2);  // logits, terms, results
+    const std::int64_t near = group_size<V>(padded, job.columns <= few_vectors ? 3 : 2);  // logits, terms, results
     Group<V> group;
     in_groups(group, job.rows, soft ? near : fetch ? 8 : V::lanes, alone,
               [&](std::int64_t first, int count) {

@@ -88,7 +88,7 @@ struct ShortRows {
     using T = typename V::scalar;
     static constexpr int lanes = V::lanes, parts = parts_of<V>, together = 4;
 
-    V logits[short_row], terms[short_row];  // entry k of every row
+    V logits[short_row<T>], terms[short_row<T>];  // entry k of every row
     V top, top_term, top_lost;
     Double2 others[parts], total[parts];  // the sum without the largest term, and with it
     Lines<T> next, results;  // asked for while there is arithmetic to do

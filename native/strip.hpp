@@ -89,7 +89,7 @@ bool strip_kernel(const Rows<typename V::scalar>& job) {
     using T = typename V::scalar;
     constexpr int lanes = V::lanes, together = 4, parts = parts_of<V>;
     const int groups = static_cast<int>(job.rows) / lanes, n = static_cast<int>(job.columns);
-    if (job.rows % lanes || groups > 4 || n <= short_row || n > chunk || !is_plain(job)) return false;
+    if (job.rows % lanes || groups > 4 || n <= short_row<T> || n > chunk || !is_plain(job)) return false;
     const bool soft = job.operation == Operation::softmax, keep = job.operation != Operation::logsumexp;
     const AsIs<V> view{plain_frame<V>()};
     const V nothing = broadcast<V>(static_cast<T>(-infinity));

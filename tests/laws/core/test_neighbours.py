@@ -34,7 +34,7 @@ def layouts(function, logits, **options):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("columns", [1, 2, 3, 7, 8, 9, 16, 17, 33, 63, 64, 65])
+@pytest.mark.parametrize("columns", [1, 2, 3, 7, 8, 9, 16, 17, 33, 48, 49, 63, 64, 65])
 def test_a_short_row_is_the_same_beside_any_others_and_in_any_layout(columns, dtype):
     rng = np.random.default_rng(columns)
     for rows in (1, 5, 16, 40):
@@ -48,7 +48,7 @@ def test_a_short_row_is_the_same_beside_any_others_and_in_any_layout(columns, dt
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("columns", [65, 80, 128, 129, 191, 1000, 1025])
+@pytest.mark.parametrize("columns", [49, 64, 65, 80, 128, 129, 191, 1000, 1025])
 @pytest.mark.parametrize("scale", [0.1, 1, 3])
 def test_a_long_row_is_the_same_ready_and_along_another_axis(columns, dtype, scale):
     rng = np.random.default_rng(columns)
