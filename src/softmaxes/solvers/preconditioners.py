@@ -139,13 +139,13 @@ class Dense:
 
 
 class Late(Dense):
-    """The Kronecker product until passes have cost as much as a Hessian, then `Dense`.
+    """The Kronecker product until passes have cost half as much as a Hessian, then `Dense`.
 
-    What is solved before saves the Hessian; what is not has cost no more than twice what the better of the two does.
+    What is solved before saves the Hessian; what is not has cost no more than half of it in vain.
     """
 
     def _is_early(self, size: int) -> bool:
-        return self._objective.passes < size / (SIZE_PER_PASS * stride_of(self._objective))
+        return self._objective.passes < 0.5 * size / (SIZE_PER_PASS * stride_of(self._objective))
 
 
 class Inverse:
