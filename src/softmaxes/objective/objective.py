@@ -19,7 +19,7 @@ from softmaxes.objective.sums import (
     tile_probabilities,
 )
 from softmaxes.sources.base import IndexedSource, Source, StridedSource
-from softmaxes.sources.moments import Moments
+from softmaxes.sources.moments import ClassSums, Moments
 from softmaxes.sources.passes import Plan, Workers
 from softmaxes.sources.tiles import Scratch
 
@@ -248,7 +248,8 @@ class Objective:
         """
         assert isinstance(self.source, StridedSource)
         source = self.source.every(stride)
-        own = Moments.of(source, self.n_classes, self.workers)
+        plan = Plan.of(source, self.n_classes)
+        own = self.workers.fold(source, plan, lambda: ClassSums(self.n_classes))
         sample = Objective(
             source,
             self.n_classes,
@@ -257,7 +258,7 @@ class Objective:
             loss=self.loss,
             workers=self.workers,
             fit_intercept=self.fit_intercept,
-            moments=replace(self.moments, class_weight=own.class_weight),
+            moments=replace(self.moments, class_weight=own.weight),
         )
         sample._whole = self._whole or self
         return sample

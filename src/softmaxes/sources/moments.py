@@ -48,6 +48,21 @@ def _origin(source: Source) -> np.ndarray:
     return np.asarray(block.features[0], dtype=np.float64).copy()
 
 
+class ClassSums:
+    """The weight of each class, from the targets alone."""
+
+    def __init__(self, n_classes: int) -> None:
+        self.weight = np.zeros(n_classes)
+
+    def add(self, block: Block) -> None:
+        weights = np.ones(len(block)) if block.weights is None else block.weights
+        self.weight += _class_weight(block.targets, weights, len(self.weight))
+
+    def merge(self, later: ClassSums) -> ClassSums:
+        self.weight += later.weight
+        return self
+
+
 class _MomentSums:
     """Σ s, Σ s (x - origin), Σ s (x - origin)² and the weight of each class."""
 
