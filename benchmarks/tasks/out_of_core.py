@@ -223,7 +223,7 @@ def judged(results: dict) -> dict:
         )
     if {"here", "workers"} <= results.keys():
         ratios["two workers, in times of one process"] = results["workers"]["seconds"] / results["here"]["seconds"]
-    if {"killed", "workers"} <= results.keys():
+    if all("coef" in results.get(name, {}) for name in ("killed", "workers")):
         a, b = (np.array(results[name]["coef"]) for name in ("killed", "workers"))
         ratios["largest change of a coefficient by killing a worker"] = float(np.abs(a - b).max())
     return ratios
