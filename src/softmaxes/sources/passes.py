@@ -13,7 +13,8 @@ parallelism is ours: threads over parts. That never oversubscribes either.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -120,24 +121,26 @@ class Workers(AbstractContextManager["Workers"]):
             _release_blas()
 
     def fold(self, source: Source, plan: Plan, new_sum: Callable[[], S]) -> S:
-        """Return the sum over all rows of source, merged in row order."""
+        """Return the sum over all rows of source, merged in row order, each part as soon as it is there."""
         parts = list(plan.parts())
+        sums: Iterable[S]
         if isinstance(source, IndexedSource) and self.threads > 1 and plan.shared and len(parts) > 1:
             sums = self._in_parallel(source, plan, new_sum, parts)
         elif isinstance(source, IndexedSource):
-            sums = [_sum_part(source, plan, new_sum, *part) for part in parts]
+            sums = (_sum_part(source, plan, new_sum, *part) for part in parts)
         else:
             sums = _sum_stream(source, plan, new_sum)
         return reduce(lambda earlier, later: earlier.merge(later), sums)
 
     def _in_parallel(
         self, source: IndexedSource, plan: Plan, new_sum: Callable[[], S], parts: list[tuple[int, int]]
-    ) -> list[S]:
+    ) -> Iterator[S]:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="softmaxes")
-        futures = [self._pool.submit(_sum_part, source, plan, new_sum, start, stop) for start, stop in parts]
+        futures = deque(self._pool.submit(_sum_part, source, plan, new_sum, start, stop) for start, stop in parts)
         try:
-            return [future.result() for future in futures]
+            while futures:
+                yield futures.popleft().result()
         finally:
             for future in futures:
                 future.cancel()
