@@ -11,7 +11,7 @@ Each measurement is a process of its own, so that its peak of memory is its own;
     shell        softmaxes fit FILE --target y --memory 700MB: everything, profile and scores included
     here         softmaxes fit FILE --target y --holdout 0
     workers      the same with --workers 2
-    killed       the same, and one of the workers is killed (-9) in mid-fit
+    killed       the same, and one of the workers is killed (-9) in mid-fit (asked for with workers, they are compared)
 
 Results are added to benchmarks/results/out_of_core.json as they come, so that a part of them can be measured again.
 """
@@ -128,7 +128,7 @@ def sgd(path: str) -> dict:
         def blocks():
             return ((block.features, block.targets) for block in copy.blocks(100_000))
 
-        trail = list(sklearn_sgd.trail(blocks, np.arange(len(copy.classes)), (first.features, first.targets), 40.0))
+        trail = list(sklearn_sgd.trail(blocks, np.arange(len(copy.classes)), (first.features, first.targets), 150.0))
     best = min(loss for _, loss in trail)
     reached = next(spent for spent, loss in trail if loss <= best * (1 + PLATEAU))
     return {"seconds_to_plateau": reached, "log_loss": best, "log_loss_ours": float(-np.log(p).mean())}
@@ -245,7 +245,7 @@ def main() -> None:
         return
     shape = {"rows": options.rows, "features": options.features, "classes": options.classes}
     known = json.loads(options.output.read_text()) if options.output.exists() else {}
-    results = known.get("results", {}) if known.get("shape") == shape else {}
+    results, ratios = (known["results"], known["ratios"]) if known.get("shape") == shape else ({}, {})
     versions = measure.machine(("numpy", "pyarrow", "scikit-learn", "dask", "distributed"))
     with tempfile.TemporaryDirectory() as folder:
         path = options.file or f"{folder}/rows.parquet"
@@ -257,9 +257,11 @@ def main() -> None:
             results[name] = json.loads(done.stdout)
             shown = {key: value for key, value in results[name].items() if key not in ("coef", "bits")}
             print(f"{name:12s} {shown}", flush=True)
-            text = {"machine": versions, "shape": shape, "ratios": judged(results), "results": results}
+            ratios |= judged(results)
+            told = {one: {key: found[key] for key in found if key != "coef"} for one, found in results.items()}
+            text = {"machine": versions, "shape": shape, "ratios": ratios, "results": told}
             options.output.write_text(json.dumps(text, indent=1) + "\n")
-    print(json.dumps(judged(results), indent=1))
+    print(json.dumps(ratios, indent=1))
 
 
 if __name__ == "__main__":
