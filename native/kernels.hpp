@@ -28,6 +28,7 @@ struct Rows {
     T* scratch;  // scratch_size entries, 64-byte aligned
     std::int64_t scratch_size;
     std::ptrdiff_t x_step = 1, out_step = 1;
+    bool far = false;  // whether all rows of the request are more than the nearer caches hold
 };
 
 // Cross-entropy with integer targets: losses in float64, gradient rows scaled (null for none, may be x).

@@ -143,6 +143,7 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
     const bool together = plan.x_step == 1 && (plan.out_step == 1 || plan.reduced);
     if (!together && request.empty != Empty::raise) innermost_closest(plan);
     const Dimension& last = plan.outer.back();
+    const bool far = plan.rows() * plan.columns >= (1 << 20) / static_cast<std::int64_t>(sizeof(T));
     const bool neighbours = last.x_stride == 1 && (last.out_stride == 1 || plan.reduced);
     if (together || (neighbours && plan.columns <= short_row<T>)) {
         in_parallel(plan.rows(), grain_of(plan.columns, 16), request.threads, [&](std::int64_t begin, std::int64_t end) {
@@ -151,7 +152,8 @@ std::int64_t run(const T* x, T* out, Plan plan, const Request& request) {
                 const Dimension& inner = plan.outer.back();
                 without.add(rows_function<T>()({x + x_at, inner.x_stride, out + out_at, inner.out_stride, count,
                                                 plan.columns, request.beta_high, request.beta_low, request.operation,
-                                                request.empty, buffer, size, plan.x_step, plan.out_step}),
+                                                request.empty, buffer, size, plan.x_step, plan.out_step,
+                                                far}),
                             row);
             });
         });

@@ -144,8 +144,7 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
         return without;
     }
     // results that do not fit the nearer caches are fetched while the sums are taken, fewer rows at a time
-    const bool fetch = job.operation == Operation::log_softmax && job.x != job.out &&
-                       job.rows * job.columns >= (1 << 20) / static_cast<std::int64_t>(sizeof(T));
+    const bool fetch = job.operation == Operation::log_softmax && job.x != job.out && job.far;
     const std::int64_t near = group_size<V>(padded, job.columns <= few_vectors ? 3 : 2);  // logits, terms, results
     Group<V> group;
     in_groups(group, job.rows, soft ? near : fetch ? 8 : V::lanes, alone,
