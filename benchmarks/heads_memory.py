@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import softmaxes as sm
+from benchmarks import measure
 
 
 def ours(hidden: Any, weight: Any, target: Any) -> Any:
@@ -56,13 +56,6 @@ def run(contender: str, hidden: Any, weight: Any, target: Any) -> Any:
     return by_torch(hidden, weight, target, contender)
 
 
-def resident(what: str) -> int:
-    """Return bytes of this process: VmRSS now, or VmHWM at most since the last reset."""
-    # not getrusage: its peak begins with that of the process which started this one
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
-    return int(line.split()[1]) << 10
-
-
 def main() -> None:
     n, v, d = map(int, sys.argv[1:4])
     contender = sys.argv[4]
@@ -72,10 +65,10 @@ def main() -> None:
     target = rng.integers(0, v, n)
     with threadpool_limits(1):
         run(contender, hidden[:8], weight[:64], target[:8] % 64)  # what is imported late is no logit
-        before = resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before = measure.resident("VmRSS")
+        measure.forget_peak()
         kept = run(contender, hidden, weight, target)
-        peak = resident("VmHWM")
+        peak = measure.resident("VmHWM")
     results = sum(g.nbytes for g in kept[1] if g is not None)
     print(json.dumps({"process": peak, "beside inputs and results": peak - before - results}))
 

@@ -85,6 +85,20 @@ def pin(threads: int) -> None:
         os.environ[variable] = str(threads)
 
 
+def resident(what: str) -> int:
+    """Return bytes of this process as Linux tells them: VmRSS now, or VmHWM, the most since `forget_peak`.
+
+    Not those of getrusage: its peak begins with that of the process which started this one.
+    """
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) << 10
+
+
+def forget_peak() -> None:
+    """Let the peak of this process's memory start anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def machine(packages: tuple[str, ...]) -> dict[str, Any]:
     """Return what the times depend on: the processor, the system, and the versions of what was measured."""
     from softmaxes import native

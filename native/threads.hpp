@@ -1,4 +1,5 @@
-// Work cut into parts that do not depend on how many threads there are, and a buffer that each thread keeps.
+// Work shared out among threads that wait for it, and a buffer that each thread keeps. Who does a row, and beside which
+// others, does not change its bits.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +11,8 @@ namespace softmaxes {
 
 // Do part(context, p) for every p below `parts`, by the calling thread and up to `helpers` that wait for such calls.
 // Whoever is free takes the next part, so that a helper that wakes late only does less. An exception in any part is
-// thrown here once all have ended. While one call has the helpers, others do their parts by themselves: threads of the
-// caller's own making never add up to more than they are.
+// thrown here once all have ended. While one call has the helpers, others do their parts by themselves: a program that
+// calls from threads of its own gets no more threads to run.
 void do_parts(void (*part)(const void*, std::int64_t), const void* context, std::int64_t parts, int helpers);
 
 // Call f(begin, end) on contiguous parts of 0..count; boundaries are multiples of `grain`.

@@ -17,15 +17,10 @@ import numpy as np
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[2])
 
+from benchmarks import measure
 from benchmarks.tasks.classifier_problems import PROBLEMS
 
 from softmaxes.classifier import SoftmaxClassifier
-
-
-def resident(what: str) -> int:
-    """Return bytes of this process: VmRSS now, or VmHWM at most since the last reset."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
-    return int(line.split()[1]) << 10
 
 
 def size(X: Any) -> int:
@@ -36,10 +31,10 @@ def size(X: Any) -> int:
 def main() -> None:
     X, y = PROBLEMS[sys.argv[1]]()
     SoftmaxClassifier(max_iter=2).fit(X[:2000], np.arange(min(2000, len(y))) % 3)  # what is imported late is no data
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = measure.resident("VmRSS")
+    measure.forget_peak()
     SoftmaxClassifier(max_iter=95).fit(X, y)  # by then steps and the Hessian of `late` are there
-    extra = resident("VmHWM") - before
+    extra = measure.resident("VmHWM") - before
     print(json.dumps({"X bytes": size(X), "extra bytes": extra, "peak / X": 1 + extra / size(X)}))
 
 

@@ -122,7 +122,7 @@ def _promoted(dtypes: list[torch.dtype]) -> torch.dtype:
 def _mask(where: Any, outer: tuple[int, ...], n_classes: int, device: torch.device) -> Tensor:
     mask = torch.as_tensor(where, device=device)
     if mask.dtype != torch.bool:
-        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class can happen")
+        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class is possible")
     try:
         return mask.broadcast_to((*outer, n_classes))
     except RuntimeError as error:

@@ -8,13 +8,14 @@ import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmaxes.arrays import Array, Floating, as_floating, is_plain, refuse_clever_arrays
+from softmaxes.arrays import Array, Floating, Layout, as_floating, is_plain, refuse_clever_arrays
 from softmaxes.heads.blocks import DEFAULT_MAX_BYTES, Product, plan
 from softmaxes.heads.counting import budget
 from softmaxes.heads.reading import Reading, distributions, read
 from softmaxes.heads.rows import Kind
 from softmaxes.heads.sweeps import run
 from softmaxes.heads.task import Gradient, Matrix, Task, Wanted
+from softmaxes.masks import checked_mask
 
 Gradients: TypeAlias = tuple[Matrix, Matrix, Matrix | None]
 _EVERYTHING = True, True, True
@@ -257,10 +258,4 @@ def _as_rows(target: Matrix, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Ma
 
 def _mask(where: ArrayLike, shape: tuple[int, ...]) -> Matrix:
     """Return the mask as if it had the logits' shape, without making it larger."""
-    mask = np.asarray(where)
-    if mask.dtype != bool:
-        raise TypeError(f"where has dtype {mask.dtype}; booleans are needed, True where the class can happen")
-    try:
-        return np.broadcast_to(mask, shape)
-    except ValueError as error:
-        raise ValueError(f"where has shape {mask.shape}, which does not broadcast to {shape}") from error
+    return np.broadcast_to(checked_mask(where, Layout(shape, (len(shape) - 1,), np)), shape)

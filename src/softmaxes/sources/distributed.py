@@ -219,7 +219,7 @@ def _retried(client: Any, attempt: Callable[[], Any]) -> Any:
             return attempt()
         except UserError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever it is called: without a scheduler every call fails in its own way
             if client.status != "running":
                 raise UserError(
                     "the dask scheduler is gone, and with it all that workers held; a fit with a checkpoint can go on "
