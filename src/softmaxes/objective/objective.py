@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from softmaxes.exponential import softmax
 from softmaxes.objective.row_losses import RowLoss, SoftmaxLoss
 from softmaxes.objective.sums import (
     CurvatureSums,
@@ -176,7 +177,7 @@ class Objective:
             uniform = np.eye(self.n_classes) / self.n_classes - 1 / self.n_classes**2
             return uniform[1:, 1:] if self.n_outputs == 1 else uniform
         if not theta[:, :-1].any():  # all rows have the same probabilities
-            p = self._constant(theta[:, -1])
+            p = softmax(np.append(0.0, theta[:, -1]) if self.n_outputs == 1 else theta[:, -1])
             of_all: np.ndarray = np.diag(p) - np.outer(p, p)
             return of_all[1:, 1:] if self.n_outputs == 1 else of_all
         size = self.n_classes**2
@@ -190,13 +191,6 @@ class Objective:
         mean = sums.probabilities / sums.probabilities.sum()
         matrix: np.ndarray = np.diag(mean) - sums.squares / sums.probabilities.sum()
         return matrix[1:, 1:] if self.n_outputs == 1 else matrix
-
-    def _constant(self, bias: np.ndarray) -> np.ndarray:
-        """Return the probabilities of every row where W = 0."""
-        logits = np.append(0.0, bias) if self.n_outputs == 1 else bias
-        share: np.ndarray = np.exp(logits - logits.max())
-        share /= share.sum()
-        return share
 
     def probabilities(self, theta: np.ndarray) -> np.ndarray:
         """Return the softmax of every row at θ, (n_rows, n_classes) in float32: for samples, whose rows are few."""
