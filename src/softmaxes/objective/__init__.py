@@ -17,5 +17,6 @@ error of the gradient is about 1e-7. "double": everything in float64.
 
 from softmaxes.objective.objective import Evaluation, Objective, Precision
 from softmaxes.objective.row_losses import MemberLoss, RowLoss, SoftmaxLoss
+from softmaxes.objective.start import at_start
 
-__all__ = ["Evaluation", "MemberLoss", "Objective", "Precision", "RowLoss", "SoftmaxLoss"]
+__all__ = ["Evaluation", "MemberLoss", "Objective", "Precision", "RowLoss", "SoftmaxLoss", "at_start"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from softmaxes import native
 from softmaxes.sources.base import Block
-from softmaxes.sources.tiles import Scratch, tile_features, tile_logits
+from softmaxes.sources.tiles import Scratch, tile_features, tile_logits, tile_products
 
 if TYPE_CHECKING:
     from softmaxes.objective.objective import Objective
@@ -50,8 +50,7 @@ class GradientSums:
             residuals = logits if self.objective.n_outputs > 1 else logits[:, 1:]
             self.residuals += np.ones(len(block), residuals.dtype) @ residuals
             if isinstance(features, np.ndarray):
-                products = scratch.get("products", self.products.shape, features.dtype)
-                self.products += np.matmul(residuals.T, features, out=products)
+                self.products += tile_products(residuals, features, scratch)
             else:
                 self.products += (features.T @ residuals).T
 

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from softmaxes.maps import Hardmax, Member, MinShift, Softmax, member
-from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss
+from softmaxes.objective import MemberLoss, Objective, RowLoss, SoftmaxLoss, at_start
 from softmaxes.solvers.base import Record, Solution, Solver, Stopping
 from softmaxes.solvers.certificate import Certifier
 from softmaxes.solvers.choice import Choice, choose
@@ -38,8 +38,8 @@ class Training:
         self.l1_ratio = l1_ratio
         self.stopping = stopping
         self.record = record
-        self.start = objective.start()
-        self._at_start = objective.evaluate(self.start)
+        self._at_start = at_start(objective)
+        self.start = self._at_start.theta
 
     def at(self, C: float, begin: np.ndarray) -> Solution:
         """Return the solution at strength C, from `begin` on."""

@@ -1,7 +1,8 @@
-"""Means and spreads of the features, and the weight of each class: one pass, taken before all others."""
+"""Means and spreads of the features, and the weight and the sums of each class: one pass, taken before all others."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,26 @@ import numpy as np
 from softmaxes.sources.base import Block, Source
 from softmaxes.sources.passes import Plan, Workers
 
+CHUNK_BYTES = 1 << 19
+"""What a chunk of rows, centred and squared in a buffer, may occupy: a fraction of a common second-level cache."""
+
+
+FEW_CLASSES = 16
+"""Up to here a product with a dense matrix of the rows' classes is faster than one with a sparse matrix (measured)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Weighted mean and standard deviation of each feature, the weight of each class, and of all rows."""
+    """Weighted mean and standard deviation of each feature, the weight of each class, and of all rows.
+
+    class_sums: Σ s y_k (x - mean) of each class, (n_classes, n_features): with them the softmax's gradient at W = 0 is
+    known without a pass.
+    """
 
     mean: np.ndarray
     deviation: np.ndarray
     class_weight: np.ndarray
+    class_sums: np.ndarray
 
     @property
     def total(self) -> float:
@@ -31,13 +44,17 @@ class Moments:
         origin = _origin(source)
         sums = workers.fold(source, plan, lambda: _MomentSums(origin, n_classes))
         total = sums.class_weight.sum()
-        offset = sums.first / total
-        variance = np.maximum(sums.second / total - offset * offset, 0.0)
+        with np.errstate(invalid="ignore"):  # features that are not finite are found by their deviation
+            offset = sums.first.sum(axis=0) / total
+            variance = np.maximum(sums.second / total - offset * offset, 0.0)
+            class_sums = sums.first
+            for k, weight in enumerate(sums.class_weight):  # one class at a time: no copy of all
+                class_sums[k] -= weight * offset
         deviation = np.sqrt(variance)
         mean = origin + offset
         # Below this the spread is rounding of a constant: dividing by it would blow up noise.
         deviation[deviation <= 8 * np.finfo(source.dtype).eps * np.abs(mean)] = 0.0
-        return cls(mean, deviation, sums.class_weight)
+        return cls(mean, deviation, sums.class_weight, class_sums)
 
 
 def _origin(source: Source) -> np.ndarray:
@@ -64,11 +81,11 @@ class ClassSums:
 
 
 class _MomentSums:
-    """Σ s, Σ s (x - origin), Σ s (x - origin)² and the weight of each class."""
+    """Σ s y_k (x - origin) of each class, Σ s (x - origin)² and the weight of each class."""
 
     def __init__(self, origin: np.ndarray, n_classes: int) -> None:
         self.origin = origin
-        self.first = np.zeros(len(origin))
+        self.first = np.zeros((n_classes, len(origin)))
         self.second = np.zeros(len(origin))
         self.class_weight = np.zeros(n_classes)
 
@@ -76,15 +93,46 @@ class _MomentSums:
         features = block.features
         weights = np.ones(len(block)) if block.weights is None else block.weights
         if isinstance(features, np.ndarray):
-            first, second = _dense_sums(features, weights, self.origin, features.dtype)
+            first, second = self._dense_sums(block, weights, features.dtype)
             if not np.isfinite(second).all():  # squares of float32 above 1e19
-                first, second = _dense_sums(features, weights, self.origin, np.float64)
+                first, second = self._dense_sums(block, weights, np.float64)
             self.first += first
             self.second += second
         else:
-            self.first += features.T @ weights
-            self.second += features.multiply(features).T @ weights
+            self._add_sparse(block, weights)
         self.class_weight += _class_weight(block.targets, weights, len(self.class_weight))
+
+    def _dense_sums(self, block: Block, weights: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return Σ s y_k (x - origin) and Σ s (x - origin)² of a tile, in dtype, chunk by chunk."""
+        targets: Any = block.targets
+        n_rows, n_features = block.features.shape
+        n_classes = len(self.class_weight)
+        few = targets.ndim == 2 or n_classes <= FEW_CLASSES
+        rows = max(64, CHUNK_BYTES // (np.dtype(dtype).itemsize * n_features)) if few else n_rows
+        first, second = np.zeros((n_classes, n_features)), np.zeros(n_features)
+        origin, weights = self.origin.astype(block.features.dtype), weights.astype(dtype)
+        buffer = np.empty((min(rows, n_rows), n_features), dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, n_rows, rows):
+                chunk = slice(start, start + rows)
+                centred = np.subtract(block.features[chunk], origin, out=buffer[: n_rows - start], dtype=dtype)
+                first += _of_classes(targets[chunk], weights[chunk], n_classes, dense=few).T @ centred
+                np.multiply(centred, centred, out=centred)
+                second += weights[chunk] @ centred
+        return first, second
+
+    def _add_sparse(self, block: Block, weights: np.ndarray) -> None:
+        features = block.features
+        targets: Any = block.targets
+        dense = targets.ndim == 2
+        first = _of_classes(targets, weights, len(self.class_weight), dense=dense).T @ features
+        if dense:
+            self.first += first
+        else:  # with no more entries than the features have
+            first = first.tocsr()
+            for k, (start, stop) in enumerate(itertools.pairwise(first.indptr)):
+                self.first[k, first.indices[start:stop]] += first.data[start:stop]
+        self.second += features.multiply(features).T @ weights
 
     def merge(self, later: _MomentSums) -> _MomentSums:
         self.first += later.first
@@ -93,13 +141,15 @@ class _MomentSums:
         return self
 
 
-def _dense_sums(features: np.ndarray, weights: np.ndarray, origin: np.ndarray, dtype: Any) -> tuple[Any, Any]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        centred = np.subtract(features, origin.astype(features.dtype), dtype=dtype)
-        row = weights.astype(dtype)
-        first = row @ centred
-        np.multiply(centred, centred, out=centred)
-        return first, row @ centred
+def _of_classes(targets: np.ndarray, weights: np.ndarray, n_classes: int, *, dense: bool) -> Any:
+    """Return s y of each row, (rows, n_classes), in the weights' dtype; dense: not as a sparse matrix."""
+    if targets.ndim == 2:
+        return (targets * weights[:, None]).astype(weights.dtype, copy=False)
+    if dense:
+        return (targets[:, None] == np.arange(n_classes)) * weights[:, None]
+    from scipy.sparse import csr_array
+
+    return csr_array((weights, targets, np.arange(len(targets) + 1)), shape=(len(targets), n_classes))
 
 
 def _class_weight(targets: Any, weights: np.ndarray, n_classes: int) -> np.ndarray:
