@@ -24,6 +24,7 @@ from distributed import Client, LocalCluster
 from softmaxes import SoftmaxClassifier, metrics
 from softmaxes.bridges.dask import applied, scored
 from softmaxes.errors import UserError
+from softmaxes.sources import passes
 from softmaxes.sources.dask import Dask
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # dask's and tornado's own, while workers are killed
@@ -39,6 +40,12 @@ def client():
         Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture(autouse=True)
+def many_rows(monkeypatch):
+    """Read the rows at every pass, as if they were too many to be held."""
+    monkeypatch.setattr(passes, "SHARED_VALUES", 0)
 
 
 def _data():
@@ -83,7 +90,7 @@ def test_the_model_does_not_depend_on_the_number_of_workers(client):
 def test_a_killed_worker_costs_time_and_nothing_else(client):
     source = Dask(_frame(), target="y")
     expected = SoftmaxClassifier(solver="lbfgs").fit(source)
-    passes, pids = [], sorted(client.run(os.getpid).values())
+    begun, pids = [], sorted(client.run(os.getpid).values())
     make = type(source).workers
 
     def workers():
@@ -91,8 +98,8 @@ def test_a_killed_worker_costs_time_and_nothing_else(client):
         fold = made.fold
 
         def killing(*arguments):
-            passes.append(0)
-            if len(passes) == 4:
+            begun.append(0)
+            if len(begun) == 4:
                 threading.Timer(0.02, os.kill, (pids[0], signal.SIGKILL)).start()
             return fold(*arguments)
 
@@ -101,7 +108,7 @@ def test_a_killed_worker_costs_time_and_nothing_else(client):
 
     source.workers = workers
     fitted = SoftmaxClassifier(solver="lbfgs").fit(source)
-    assert len(passes) > 4
+    assert len(begun) > 4
     np.testing.assert_array_equal(fitted.coef_, expected.coef_)
     np.testing.assert_array_equal(fitted.intercept_, expected.intercept_)
 

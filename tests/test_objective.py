@@ -9,11 +9,18 @@ import scipy.sparse
 
 from softmaxes.objective import Objective
 from softmaxes.solvers import Certifier
-from softmaxes.sources import Arrays, Sparse
+from softmaxes.sources import Arrays, Sparse, passes
 from softmaxes.sources.moments import Moments
 from softmaxes.sources.passes import Workers
 
 N, D = 40, 3
+
+
+@pytest.fixture(params=["held", "tiled"], autouse=True)
+def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take both roads: few rows are held standardised, more are read tile by tile."""
+    if request.param == "tiled":
+        monkeypatch.setattr(passes, "SHARED_VALUES", 0)
 
 
 def _problem(n_classes: int, *, offset: float = 0.0, dtype: type = np.float64) -> tuple[np.ndarray, ...]:

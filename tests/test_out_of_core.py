@@ -21,11 +21,17 @@ import scipy.sparse
 
 from softmaxes import SoftmaxClassifier
 from softmaxes.errors import UserError
-from softmaxes.sources import Arrays, Arrow, Blocks, Csv, Memmap, Parquet, spill, spilled
+from softmaxes.sources import Arrays, Arrow, Blocks, Csv, Memmap, Parquet, passes, spill, spilled
 
 ROWS, FEATURES = 3001, 6
 NAMES = [f"x{j}" for j in range(FEATURES)]
 WORDS = np.array(["ash", "birch", "cedar"])
+
+
+@pytest.fixture(autouse=True)
+def many_rows(monkeypatch):
+    """Read the rows at every pass, as if they were too many to be held."""
+    monkeypatch.setattr(passes, "SHARED_VALUES", 0)
 
 
 def _data(dtype=np.float64):
@@ -97,8 +103,10 @@ def test_a_source_brings_all_rows_in_order_again_and_again(make, tmp_path):
         np.testing.assert_array_equal(WORDS[np.concatenate([block.targets for block in blocks])], y)
 
 
+@pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
-def test_a_fit_from_any_source_has_the_bits_of_the_fit_in_memory(make, tmp_path):
+def test_a_fit_from_any_source_has_the_bits_of_the_fit_in_memory(make, held, tmp_path, monkeypatch):
+    monkeypatch.setattr(passes, "SHARED_VALUES", ROWS * 9 if held else 0)
     X, y = _data()
     expected = SoftmaxClassifier(C=0.3).fit(X, y)
     fitted = SoftmaxClassifier(C=0.3).fit(make(tmp_path))
@@ -280,8 +288,9 @@ def test_iterators_that_cannot_start_again_are_refused():
 KILLED = """
 import os, sys, time
 from softmaxes import SoftmaxClassifier
-from softmaxes.sources import Parquet
+from softmaxes.sources import Parquet, passes
 
+passes.SHARED_VALUES = 0
 sync = os.fsync
 os.fsync = lambda descriptor: (time.sleep(0.05), sync(descriptor))
 SoftmaxClassifier(C=2.0, tol=1e-9, solver="lbfgs").fit(Parquet(sys.argv[1], target="tree"), checkpoint=sys.argv[2])
@@ -361,13 +370,13 @@ def test_an_unreadable_row_group_leaves_the_checkpoint_whole(tmp_path, monkeypat
     monkeypatch.setattr(spill.shutil, "disk_usage", lambda folder: _Usage())  # every pass reads the file
     path, checkpoint = _parquet(tmp_path), tmp_path / "fit.checkpoint"
     expected = SoftmaxClassifier(solver="lbfgs").fit(Parquet(path, target="tree"))
-    content, passes = path.read_bytes(), []
+    content, begun = path.read_bytes(), []
     source = Parquet(path, target="tree")
     read = type(source).blocks
 
     def going_bad(self, rows):
-        passes.append(rows)
-        if len(passes) == 6:
+        begun.append(rows)
+        if len(begun) == 6:
             _damaged(path)
         return read(self, rows)
 

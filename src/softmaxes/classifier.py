@@ -138,8 +138,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         X: (n_rows, n_features), dense or scipy.sparse (CSR is not copied), or a `softmaxes.sources.Source` that brings
         its own targets and weights. y: (n_rows,) labels. sample_weight: (n_rows,), non-negative. checkpoint: a file in
-        which every pass over the data is noted; if the process dies, the same call goes on where it ended, to the same
-        model. Remove it when the model is saved.
+        which every pass over the data is noted, where a pass takes longer than a millisecond; if the process dies, the
+        same call goes on where it ended, to the same model. Remove it when the model is saved.
 
         The rows of a source that reads files or an iterator are copied once to a temporary file, which is always
         removed, if the disk has room; memory holds a few blocks of them at a time.

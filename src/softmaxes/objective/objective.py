@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from softmaxes.exponential import softmax
+from softmaxes.objective.direct import Direct
 from softmaxes.objective.row_losses import RowLoss, SoftmaxLoss
 from softmaxes.objective.sums import (
     CurvatureSums,
@@ -35,6 +37,9 @@ MOMENT_ROWS_PER_FEATURE = 30
 CURVATURE_ROWS_PER_CLASS = 4
 CURVATURE_WORK = 2e8
 """With many classes their curvature is taken from fewer rows: so many operations, but not less than that per class."""
+
+SETTLED = 0.01
+"""The part of a Hessian's trace that a preconditioner can do without: on digits it stands in half of the rows."""
 
 _OFFSET_LIMIT = 32.0
 """Means above this many standard deviations are subtracted from each tile before the product, not after it."""
@@ -82,6 +87,7 @@ class Objective:
         self.workers = workers
         self.fit_intercept = fit_intercept
         self.moments = moments or Moments.of(source, n_classes, workers)
+        self._total = self.moments.total
         self.n_features = source.n_features
         self.n_outputs = 1 if n_classes == 2 and self.loss.shift_invariant else n_classes
         self.plan = Plan.of(source, n_classes)
@@ -132,7 +138,7 @@ class Objective:
     def symmetric_part(self, theta: np.ndarray) -> np.ndarray:
         """Return θ or a step without what all classes share, where the loss cannot feel it and a penalty shrinks it."""
         symmetric = self.n_outputs > 1 and self.loss.shift_invariant and self.l1 == 0
-        return theta - theta.mean(axis=0) if symmetric else theta
+        return theta - theta.sum(axis=0) / len(theta) if symmetric else theta
 
     def gradient_as_given(self, evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray]:
         """Return the gradient with respect to W and b, of the features as given."""
@@ -141,25 +147,38 @@ class Objective:
 
     # ---- value and gradient -----------------------------------------------------------------------------------
 
+    @cached_property
+    def direct(self) -> Direct | None:
+        """Return the rows held standardised, if they are few; else None."""
+        return None if self.source.is_sparse or self.plan.shared else Direct(self)
+
     def evaluate(self, theta: np.ndarray, precision: Precision = "single") -> Evaluation:
         """Return value and gradient at θ, in one pass."""
         self.passes += 1
+        if self.direct is not None:
+            loss, gradient = self.direct.gradient_sums(theta, _DTYPES[precision])
+        else:
+            loss, gradient = self._gradient_sums(theta, precision)
+        loss /= self._total
+        gradient /= self._total
+        if self.n_outputs > 1 and self.loss.shift_invariant:
+            # Moving all classes together changes no probability: along it the sums are rounding, and θ would drift.
+            gradient -= gradient.sum(axis=0) / len(gradient)
+        weights = theta[:, :-1] * self.scale
+        gradient[:, :-1] += self.l2 * self.scale * weights
+        return Evaluation(theta, loss, loss + self.penalty(weights), gradient, precision)
+
+    def _gradient_sums(self, theta: np.ndarray, precision: Precision) -> tuple[float, np.ndarray]:
+        """Return Σ s ℓ and its gradient, (k, d + 1), at θ."""
         model = self.model(theta, precision)
         sums = self.workers.fold(self.source, self.plan, lambda: GradientSums(self, model))
-        total = self.moments.total
-        loss = sums.loss / total
         gradient = np.empty_like(theta)
         gradient[:, :-1] = sums.products
         for k, residual in enumerate(sums.residuals):  # one row at a time: with many features no copy of all
             gradient[k, :-1] -= residual * model.unshifted
-        gradient[:, :-1] *= self.scale / total
-        gradient[:, -1] = sums.residuals / total if self.fit_intercept else 0.0
-        weights = theta[:, :-1] * self.scale
-        if self.n_outputs > 1 and self.loss.shift_invariant:
-            # Moving all classes together changes no probability: along it the sums are rounding, and θ would drift.
-            gradient -= gradient.mean(axis=0)
-        gradient[:, :-1] += self.l2 * self.scale * weights
-        return Evaluation(theta, loss, loss + self.penalty(weights), gradient, precision)
+        gradient[:, :-1] *= self.scale
+        gradient[:, -1] = sums.residuals if self.fit_intercept else 0.0
+        return sums.loss, gradient
 
     def set_penalty(self, C: float, l1_ratio: float) -> None:
         """Take the penalty of strength 1/C per unit of weight: 1 / (C Σ s) of the mean loss."""
@@ -180,6 +199,15 @@ class Objective:
             p = softmax(np.append(0.0, theta[:, -1]) if self.n_outputs == 1 else theta[:, -1])
             of_all: np.ndarray = np.diag(p) - np.outer(p, p)
             return of_all[1:, 1:] if self.n_outputs == 1 else of_all
+        total, squares = self._curvature_sums(theta)
+        matrix: np.ndarray = np.diag(total / total.sum()) - squares / total.sum()
+        return matrix[1:, 1:] if self.n_outputs == 1 else matrix
+
+    def _curvature_sums(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return Σ s p and Σ s p pᵀ at θ over enough rows."""
+        if self.direct is not None:
+            self.passes += 1
+            return self.direct.curvature_sums(theta)
         size = self.n_classes**2
         source = self._enough(
             max(min(MOMENT_ROWS, int(CURVATURE_WORK / size)), CURVATURE_ROWS_PER_CLASS * self.n_classes)
@@ -188,9 +216,7 @@ class Objective:
         model = self.model(theta, "single")
         plan = Plan.of(source, self.n_classes, 2 * size)
         sums = self.workers.fold(source, plan, lambda: CurvatureSums(self, model))
-        mean = sums.probabilities / sums.probabilities.sum()
-        matrix: np.ndarray = np.diag(mean) - sums.squares / sums.probabilities.sum()
-        return matrix[1:, 1:] if self.n_outputs == 1 else matrix
+        return sums.probabilities, sums.squares
 
     def probabilities(self, theta: np.ndarray) -> np.ndarray:
         """Return the softmax of every row at θ, (n_rows, n_classes) in float32: for samples, whose rows are few."""
@@ -207,27 +233,37 @@ class Objective:
     def hessian(self, theta: np.ndarray, precision: Precision = "single") -> np.ndarray:
         """Return the Hessian of the data term at θ, (k (d + 1), k (d + 1)), in one pass.
 
-        Only for few parameters: n_rows · size² operations.
+        Only for few parameters: n_rows · size² operations. "single" is for preconditioners: of few rows it is without
+        those that are settled, a hundredth of its trace.
         """
         self.passes += 1
-        model = self.model(theta, precision)
-        plan = Plan.of(self.source, self.n_classes, theta.size**2)
-        matrix = self.workers.fold(self.source, plan, lambda: HessianSums(self, model)).matrix
-        matrix /= self.moments.total
+        if self.direct is not None:
+            share = 1 - SETTLED if precision == "single" else 1.0
+            matrix = self.direct.hessian_sums(theta, _DTYPES[precision], share)
+        else:
+            model = self.model(theta, precision)
+            plan = Plan.of(self.source, self.n_classes, theta.size**2)
+            matrix = self.workers.fold(self.source, plan, lambda: HessianSums(self, model)).matrix
+        matrix /= self._total
         return matrix
 
     def second_moment(self) -> np.ndarray:
         """Return the mean of x̃ x̃ᵀ over standardised features, (d, d), from enough rows to know it."""
         if self._whole is not None:
             return self._whole.second_moment()
-        if self._second_moment is not None:
-            return self._second_moment
+        if self._second_moment is None:
+            self._second_moment = self._mean_product()
+        return self._second_moment
+
+    def _mean_product(self) -> np.ndarray:
+        if self.direct is not None:
+            self.passes += 1
+            return self.direct.second_moment_sums() / self._total
         source = self._enough(max(MOMENT_ROWS, MOMENT_ROWS_PER_FEATURE * self.n_features))
         self.passes += source.n_rows / self.source.n_rows
         plan = Plan.of(source, self.n_classes, self.n_features**2)
         sums = self.workers.fold(source, plan, lambda: SecondMomentSums(self))
-        self._second_moment = sums.products / sums.total
-        return self._second_moment
+        return sums.products / sums.total
 
     def _enough(self, rows: int) -> Source:
         """Return about so many of the source's rows, evenly spread, if it can reach them; else all."""

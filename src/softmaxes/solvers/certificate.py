@@ -91,19 +91,20 @@ class Certifier:
         objective = self._objective
         if not objective.loss.convex or (objective.l1 == 0 and objective.l2 == 0):
             return float("inf")
-        dual = self._dual_point(evaluation)
+        weights = evaluation.theta[:, :-1] * objective.scale
+        dual = self._dual_point(evaluation, weights)
         if dual is None:
             return float("inf")
-        weights = evaluation.theta[:, :-1] * objective.scale
         return (
             self._smooth_gap(evaluation, weights, dual) if objective.l1 == 0 else self._gap(evaluation, weights, dual)
         )
 
-    def _dual_point(self, evaluation: Evaluation) -> _DualPoint | None:
+    def _dual_point(self, evaluation: Evaluation, weights: np.ndarray) -> _DualPoint | None:
         """Return the dual point p' - y of an evaluation, mixed so that its sum over the rows is 0."""
+        from scipy.special import entr
+
         objective = self._objective
         theta = evaluation.theta
-        weights = theta[:, :-1] * objective.scale
         products = evaluation.gradient[:, :-1] / objective.scale - objective.l2 * weights
         fit = float(np.vdot(products, weights))
         if not objective.fit_intercept:
@@ -112,16 +113,16 @@ class Certifier:
         mean_entropy = evaluation.loss - fit - at_bias
         residual = self._full(evaluation.gradient[:, -1])
         # A class without weight at probability 0 asks nothing: a residual that rounds to 0 is 0.
-        over = residual[residual > 1e-300]
-        t = float((over / (self._share[residual > 1e-300] + over)).max(initial=0.0))
+        asks = residual > 1e-300
+        over = residual[asks]
+        t = float((over / (self._share[asks] + over)).max(initial=0.0))
         if not t < 1:
             return None
         if t == 0:
             return _DualPoint(products, np.zeros_like(products), 0.0, at_bias, mean_entropy)
         entropy = 0.0  # -Ω(q) of another member is at least that of a vertex
         if isinstance(objective.loss, SoftmaxLoss):
-            mixed = np.maximum(self._share - residual * ((1 - t) / t), 0.0)
-            entropy = -float(np.sum(mixed[mixed > 0] * np.log(mixed[mixed > 0])))
+            entropy = float(entr(np.maximum(self._share - residual * ((1 - t) / t), 0.0)).sum())
         # x̄ = 0 in centred coordinates, so A' - A = -t (A + M).
         change = -t * (products + self._class_means)
         return _DualPoint(products, change, t * (mean_entropy - entropy), at_bias, mean_entropy)

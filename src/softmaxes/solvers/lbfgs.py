@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class _Run:
         self.stopping = stopping
         self.record = record
         self.metric = METRICS[solver.preconditioner](objective)
-        self.memory: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=solver.history)
+        self.memory: deque[Pair] = deque(maxlen=solver.history)
         self.iteration = 0
         self.decrement = float("inf")
         self.reason = ""
@@ -141,9 +141,7 @@ class _Run:
                 break
             self.memory.clear()
         if following is not None:
-            step, change = following.theta - current.theta, following.gradient - current.gradient
-            if float(np.vdot(step, change)) > 0:
-                self.memory.append((step, change))
+            remember(self.memory, current, following)
         return following
 
 
@@ -168,28 +166,39 @@ class Patience:
         return self._since > self._iterations
 
 
-def direction_of(
-    gradient: np.ndarray, memory: deque[tuple[np.ndarray, np.ndarray]], metric: Preconditioner
-) -> np.ndarray:
+class Pair(NamedTuple):
+    """A step, the change of the gradient along it, and the product of the two."""
+
+    step: np.ndarray
+    change: np.ndarray
+    product: float
+
+
+def remember(memory: deque[Pair], before: Evaluation, after: Evaluation) -> None:
+    """Append the pair of a step, if the slope has risen along it."""
+    step, change = after.theta - before.theta, after.gradient - before.gradient
+    product = float(np.vdot(step, change))
+    if product > 0:
+        memory.append(Pair(step, change, product))
+
+
+def direction_of(gradient: np.ndarray, memory: deque[Pair], metric: Preconditioner) -> np.ndarray:
     """Return -B g by the two-loop recursion, B starting from the preconditioner."""
     from scipy.linalg.blas import daxpy
 
     q = gradient.copy()  # vectors can be far larger than a cache: nothing is made that is not kept
     flat = q.ravel()
-    applied = []
-    for step, change in reversed(memory):
-        rho = 1.0 / float(np.vdot(step, change))
-        alpha = rho * float(np.vdot(step, q))
+    alphas = []
+    for step, change, product in reversed(memory):
+        alpha = float(np.vdot(step, q)) / product
         daxpy(change.ravel(), flat, a=-alpha)
-        applied.append((rho, alpha))
+        alphas.append(alpha)
     r = metric.solve(q)
-    if memory:
-        step, change = memory[-1]
-        if not metric.to_scale:
-            r *= float(np.vdot(step, change)) / float(np.vdot(change, metric.solve(change)))
+    if memory and not metric.to_scale:
+        change = memory[-1].change
+        r *= memory[-1].product / float(np.vdot(change, metric.solve(change)))
     flat = r.ravel()
-    for (step, change), (rho, alpha) in zip(memory, reversed(applied), strict=True):
-        beta = rho * float(np.vdot(change, r))
-        daxpy(step.ravel(), flat, a=alpha - beta)
+    for (step, change, product), alpha in zip(memory, reversed(alphas), strict=True):
+        daxpy(step.ravel(), flat, a=alpha - float(np.vdot(change, r)) / product)
     r *= -1
     return r

@@ -10,7 +10,6 @@ import numpy as np
 from softmaxes.objective import Objective
 from softmaxes.solvers.base import Record, Solution, Solver, Stopping
 from softmaxes.solvers.certificate import Certifier, relative_bound
-from softmaxes.solvers.direct import Direct
 from softmaxes.solvers.lbfgs import Patience
 from softmaxes.solvers.linesearch import search
 from softmaxes.solvers.preconditioners import Inverse
@@ -35,8 +34,7 @@ class Newton(Solver):
         self, objective: Objective, start: np.ndarray, certifier: Certifier, stopping: Stopping, record: Record
     ) -> Solution:
         """Return the best θ found: see `Solver.minimise`."""
-        direct = Direct(objective)
-        current = direct.evaluate(start)
+        current = objective.evaluate(start, "double")
         patience = Patience()
         inverse: Inverse | None = None
         iteration = polished = 0
@@ -55,10 +53,10 @@ class Newton(Solver):
                 reason = "rounding allows no further progress"
                 break
             if inverse is None or not reached:  # at the optimum the last Hessian is as good as the next
-                inverse = Inverse(objective, direct.hessian(), RIDGE)
+                inverse = Inverse(objective, objective.hessian(current.theta, "double"), RIDGE)
             direction = objective.symmetric_part(-inverse.solve(current.gradient))
             decrement = -float(np.vdot(direction, current.gradient))
-            following = search(direct, current, direction, "double")
+            following = search(objective, current, direction, "double")
             if following is None:
                 reason = "the tolerance is reached" if reached else "rounding allows no further progress"
                 break

@@ -11,7 +11,7 @@ import numpy as np
 from softmaxes.objective import Evaluation, Objective
 from softmaxes.solvers.base import Record, Solution, Solver, Stopping
 from softmaxes.solvers.certificate import Certifier, relative_bound
-from softmaxes.solvers.lbfgs import Patience, direction_of
+from softmaxes.solvers.lbfgs import Pair, Patience, direction_of, remember
 from softmaxes.solvers.preconditioners import Diagonal
 
 
@@ -36,7 +36,7 @@ class OWLQN(Solver):
         thresholds[:, :-1] = objective.l1 * objective.scale
         metric = Diagonal(objective)
         metric.refresh(start)
-        memory: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=self.history)
+        memory: deque[Pair] = deque(maxlen=self.history)
         current = objective.evaluate(start, "double")
         patience = Patience(50)
         iteration, decrement = 0, float("inf")
@@ -61,9 +61,7 @@ class OWLQN(Solver):
             if following is None or patience.is_over(following):
                 reason = "rounding allows no further progress"
                 break
-            step, change = following.theta - current.theta, following.gradient - current.gradient
-            if float(np.vdot(step, change)) > 0:
-                memory.append((step, change))
+            remember(memory, current, following)
             current = following
         return Solution(current, certifier.optimality(current, decrement, stopping.tol), iteration, reason)
 

@@ -43,7 +43,8 @@ SPARSE_LOGITS = 1 << 22
 """The most logits in a tile of sparse rows."""
 
 SHARED_VALUES = 1 << 20
-"""A pass over fewer features and logits than this takes about a millisecond: threads would cost more than they save."""
+"""A pass over fewer features and logits than this takes about a millisecond: threads would cost more than they save,
+and a copy of the rows costs nothing (see `objective.direct`)."""
 
 
 class Sum(Protocol):
