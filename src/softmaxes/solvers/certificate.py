@@ -35,10 +35,14 @@ to λ.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from softmaxes.objective import Evaluation, Objective, SoftmaxLoss
+
+CACHED = 1 << 15
+"""Coefficients that are looked at together: all that is made of so many fits a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,14 @@ class Optimality:
     met: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _DualPoint:
-    """A and A' - A; what mixing costs of the mean entropy; <a, b>; the mean entropy before mixing."""
+class _DualSums(NamedTuple):
+    """<A, W>; <A' - A, W>; ‖A' + λ W‖²; Σ max(|A'| - λ₁, 0)²; the largest |A'|."""
 
-    products: np.ndarray
-    change: np.ndarray
-    entropy_lost: float
-    at_bias: float
-    mean_entropy: float
+    fit: float
+    along: float
+    squared: float
+    over: float
+    largest: float
 
 
 class Certifier:
@@ -83,63 +86,64 @@ class Certifier:
         self._objective = objective
         share = objective.moments.class_weight / objective.moments.total
         self._share = share
-        self._least = -float("inf")
-        self._class_means = -at_start.gradient[:, :-1] / objective.scale
 
     def bound(self, evaluation: Evaluation) -> float:
         """Return what f - f* is at most; inf where that cannot be said."""
         objective = self._objective
         if not objective.loss.convex or (objective.l1 == 0 and objective.l2 == 0):
             return float("inf")
-        weights = evaluation.theta[:, :-1] * objective.scale
-        dual = self._dual_point(evaluation, weights)
-        if dual is None:
+        t, entropy = self._mixing(evaluation)
+        if not t < 1:
             return float("inf")
-        return (
-            self._smooth_gap(evaluation, weights, dual) if objective.l1 == 0 else self._gap(evaluation, weights, dual)
-        )
+        sums = self._dual_sums(evaluation, t)
+        at_bias = float(evaluation.gradient[:, -1] @ evaluation.theta[:, -1])
+        mean_entropy = evaluation.loss - sums.fit - at_bias
+        lost = t * (mean_entropy - entropy)
+        if objective.l1 == 0:
+            return sums.squared / (2 * objective.l2) - sums.along + at_bias + lost
+        if objective.l2 > 0:
+            return evaluation.value - (mean_entropy - lost) + sums.over / (2 * objective.l2)
+        # Without l2 the dual is only finite where |A'| <= l1 everywhere: shrink the residuals, p' = s p + (1 - s) y.
+        s = min(1.0, objective.l1 / max(sums.largest, 1e-300))
+        return evaluation.value - s * (mean_entropy - lost)
 
-    def _dual_point(self, evaluation: Evaluation, weights: np.ndarray) -> _DualPoint | None:
-        """Return the dual point p' - y of an evaluation, mixed so that its sum over the rows is 0."""
+    def _mixing(self, evaluation: Evaluation) -> tuple[float, float]:
+        """Return t, and the entropy of q, by which the dual point p' - y has the sum 0 over the rows."""
         from scipy.special import entr
 
-        objective = self._objective
-        theta = evaluation.theta
-        products = evaluation.gradient[:, :-1] / objective.scale - objective.l2 * weights
-        fit = float(np.vdot(products, weights))
-        if not objective.fit_intercept:
-            return _DualPoint(products, np.zeros_like(products), 0.0, 0.0, evaluation.loss - fit)
-        at_bias = float(evaluation.gradient[:, -1] @ theta[:, -1])
-        mean_entropy = evaluation.loss - fit - at_bias
         residual = self._full(evaluation.gradient[:, -1])
         # A class without weight at probability 0 asks nothing: a residual that rounds to 0 is 0.
         asks = residual > 1e-300
         over = residual[asks]
         t = float((over / (self._share[asks] + over)).max(initial=0.0))
-        if not t < 1:
-            return None
-        if t == 0:
-            return _DualPoint(products, np.zeros_like(products), 0.0, at_bias, mean_entropy)
-        entropy = 0.0  # -Ω(q) of another member is at least that of a vertex
-        if isinstance(objective.loss, SoftmaxLoss):
-            entropy = float(entr(np.maximum(self._share - residual * ((1 - t) / t), 0.0)).sum())
-        # x̄ = 0 in centred coordinates, so A' - A = -t (A + M).
-        change = -t * (products + self._class_means)
-        return _DualPoint(products, change, t * (mean_entropy - entropy), at_bias, mean_entropy)
+        if t == 0 or not isinstance(self._objective.loss, SoftmaxLoss):
+            return t, 0.0  # -Ω(q) of another member is at least that of a vertex
+        return t, float(entr(np.maximum(self._share - residual * ((1 - t) / t), 0.0)).sum())
 
-    def _smooth_gap(self, evaluation: Evaluation, weights: np.ndarray, dual: _DualPoint) -> float:
-        gradient = dual.products + dual.change + self._objective.l2 * weights
-        squared = float(np.vdot(gradient, gradient)) / (2 * self._objective.l2)
-        return squared - float(np.vdot(dual.change, weights)) + dual.at_bias + dual.entropy_lost
-
-    def _gap(self, evaluation: Evaluation, weights: np.ndarray, dual: _DualPoint) -> float:
-        l1, l2 = self._objective.l1, self._objective.l2
-        size = np.abs(dual.products + dual.change)
-        # Without l2 the dual is only finite where |A'| <= l1 everywhere: shrink the residuals, p' = s p + (1 - s) y.
-        s = 1.0 if l2 > 0 else min(1.0, l1 / float(size.max(initial=1e-300)))
-        over = np.maximum(s * size - l1, 0.0) if l2 > 0 else np.zeros(1)
-        excess = float(np.vdot(over, over)) / (2 * l2) if l2 > 0 else 0.0
-        return evaluation.value - s * (dual.mean_entropy - dual.entropy_lost) + excess
+    def _dual_sums(self, evaluation: Evaluation, t: float) -> _DualSums:
+        """Return the sums over all coefficients, some of them at a time."""
+        objective = self._objective
+        l1, l2, scale = objective.l1, objective.l2, objective.scale
+        fit = along = squared = over = largest = 0.0
+        rows = max(1, CACHED // objective.n_features)
+        for start in range(0, objective.n_outputs, rows):
+            some = slice(start, start + rows), slice(None, -1)
+            weights = evaluation.theta[some] * scale
+            slopes = evaluation.gradient[some] / scale
+            products = slopes - l2 * weights
+            fit += float(np.vdot(products, weights))
+            if t > 0:  # x̄ = 0 in centred coordinates, so A' - A = -t (A + M), and M is -A at W = 0
+                change = t * (self.at_start.gradient[some] / scale - products)
+                along += float(np.vdot(change, weights))
+                slopes += change
+                products += change
+            if l1 == 0:
+                squared += float(np.vdot(slopes, slopes))
+            else:
+                size = np.abs(products)
+                largest = max(largest, float(size.max()))
+                over += float(np.sum(np.maximum(size - l1, 0.0) ** 2))
+        return _DualSums(fit, along, squared, over, largest)
 
     def _full(self, residual: np.ndarray) -> np.ndarray:
         """Return Σ s (p - y) / S for every class, also where two classes share one row of parameters."""

@@ -10,10 +10,7 @@ import numpy as np
 
 from softmaxes.sources.base import Block, Source
 from softmaxes.sources.passes import Plan, Workers
-
-CHUNK_BYTES = 1 << 19
-"""What a chunk of rows, centred and squared in a buffer, may occupy: a fraction of a common second-level cache."""
-
+from softmaxes.sources.tiles import Scratch, tile_products
 
 FEW_CLASSES = 16
 """Up to here a product with a dense matrix of the rows' classes is faster than one with a sparse matrix (measured)."""
@@ -103,23 +100,17 @@ class _MomentSums:
         self.class_weight += _class_weight(block.targets, weights, len(self.class_weight))
 
     def _dense_sums(self, block: Block, weights: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return Σ s y_k (x - origin) and Σ s (x - origin)² of a tile, in dtype, chunk by chunk."""
-        targets: Any = block.targets
-        n_rows, n_features = block.features.shape
-        n_classes = len(self.class_weight)
-        few = targets.ndim == 2 or n_classes <= FEW_CLASSES
-        rows = max(64, CHUNK_BYTES // (np.dtype(dtype).itemsize * n_features)) if few else n_rows
-        first, second = np.zeros((n_classes, n_features)), np.zeros(n_features)
-        origin, weights = self.origin.astype(block.features.dtype), weights.astype(dtype)
-        buffer = np.empty((min(rows, n_rows), n_features), dtype)
+        """Return Σ s y_k (x - origin) and Σ s (x - origin)² of a tile, in dtype."""
+        features, n_classes = block.features, len(self.class_weight)
+        of_classes = _of_classes(block.targets, weights.astype(dtype), n_classes, dense=n_classes <= FEW_CLASSES)
         with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, n_rows, rows):
-                chunk = slice(start, start + rows)
-                centred = np.subtract(block.features[chunk], origin, out=buffer[: n_rows - start], dtype=dtype)
-                first += _of_classes(targets[chunk], weights[chunk], n_classes, dense=few).T @ centred
-                np.multiply(centred, centred, out=centred)
-                second += weights[chunk] @ centred
-        return first, second
+            centred = np.subtract(features, self.origin.astype(features.dtype), dtype=dtype)
+            if isinstance(of_classes, np.ndarray):
+                first = tile_products(of_classes, centred, Scratch())
+            else:
+                first = of_classes.T @ centred
+            np.multiply(centred, centred, out=centred)
+            return first, weights.astype(dtype) @ centred
 
     def _add_sparse(self, block: Block, weights: np.ndarray) -> None:
         features = block.features
@@ -141,12 +132,14 @@ class _MomentSums:
         return self
 
 
-def _of_classes(targets: np.ndarray, weights: np.ndarray, n_classes: int, *, dense: bool) -> Any:
+def _of_classes(targets: Any, weights: np.ndarray, n_classes: int, *, dense: bool) -> Any:
     """Return s y of each row, (rows, n_classes), in the weights' dtype; dense: not as a sparse matrix."""
     if targets.ndim == 2:
         return (targets * weights[:, None]).astype(weights.dtype, copy=False)
     if dense:
-        return (targets[:, None] == np.arange(n_classes)) * weights[:, None]
+        members: np.ndarray = np.eye(n_classes, dtype=weights.dtype)[targets]
+        members *= weights[:, None]
+        return members
     from scipy.sparse import csr_array
 
     return csr_array((weights, targets, np.arange(len(targets) + 1)), shape=(len(targets), n_classes))
