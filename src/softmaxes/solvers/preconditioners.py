@@ -160,8 +160,9 @@ class Inverse:
         that are rounded.
         """
         k, width = objective.n_outputs, objective.n_features + 1
-        penalty = np.append(objective.l2 * objective.scale**2, 0.0)
-        np.einsum("ii->i", matrix)[...] += np.tile(penalty, k)
+        penalty = np.zeros(width)
+        np.multiply(objective.l2, objective.scale**2, out=penalty[:-1])
+        np.einsum("ijij->ij", matrix.reshape(k, width, k, width))[...] += penalty
         if k > 1:
             matrix = matrix[width:, width:]
             np.einsum("ijkj->ikj", matrix.reshape(k - 1, width, k - 1, width))[...] -= penalty / k
@@ -185,7 +186,7 @@ def _factored(matrix: np.ndarray, ridge: float) -> np.ndarray:
     from scipy.linalg.lapack import dpotrf
 
     diagonal = np.einsum("ii->i", matrix)
-    mean = float(diagonal.mean())
+    mean = float(diagonal.sum()) / len(diagonal)
     while ridge <= 1e-3:
         diagonal += ridge * mean
         factor, failed = dpotrf(matrix.T, lower=1, clean=0)
