@@ -45,6 +45,10 @@ CACHED = 1 << 15
 """Coefficients that are looked at together: all that is made of so many fits a core's cache."""
 
 
+ROUNDING = 1e-15
+"""What rounding makes of a mean of p - y in float64 that is 0."""
+
+
 @dataclass(frozen=True)
 class Optimality:
     """How close a fitted model is to the optimum of its objective f (mean loss plus penalty).
@@ -112,8 +116,8 @@ class Certifier:
         from scipy.special import entr
 
         residual = self._full(evaluation.gradient[:, -1])
-        # A class without weight at probability 0 asks nothing: a residual that rounds to 0 is 0.
-        asks = residual > 1e-300
+        # A class without weight at probability 0 asks nothing: a residual that rounding explains is 0.
+        asks = residual > ROUNDING
         over = residual[asks]
         t = float((over / (self._share[asks] + over)).max(initial=0.0))
         if t == 0 or not isinstance(self._objective.loss, SoftmaxLoss):
