@@ -93,6 +93,7 @@ class Objective:
         self.plan = Plan.of(source, n_classes)
         self.passes = 0.0
         self._whole: Objective | None = None
+        self._samples: dict[int, Objective] = {}
         self._second_moment: np.ndarray | None = None
         deviation = self.moments.deviation
         self.scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
@@ -249,7 +250,7 @@ class Objective:
 
     def second_moment(self) -> np.ndarray:
         """Return the mean of x̃ x̃ᵀ over standardised features, (d, d), from enough rows to know it."""
-        if self._whole is not None:
+        if self._whole is not None and self.direct is None:
             return self._whole.second_moment()
         if self._second_moment is None:
             self._second_moment = self._mean_product()
@@ -272,10 +273,15 @@ class Objective:
         return self.source
 
     def sampled(self, stride: int) -> Objective:
-        """Return the objective of every stride-th row, in the same coordinates and with the same λ.
+        """Return the objective of every stride-th row, in the same coordinates and with the same λ: one a stride.
 
-        Its second moments are those of all rows.
+        Its second moments are its own if its rows are few, else those of all rows.
         """
+        sample = self._samples.get(stride) or self._samples.setdefault(stride, self._sample(stride))
+        sample.l1, sample.l2 = self.l1, self.l2
+        return sample
+
+    def _sample(self, stride: int) -> Objective:
         assert isinstance(self.source, StridedSource)
         source = self.source.every(stride)
         plan = Plan.of(source, self.n_classes)

@@ -38,12 +38,12 @@ class Progressive(Solver):
         for stride in self.strides:
             sample = objective.sampled(stride)
             noise = start.size / (2 * sample.source.n_rows)
-            at_start = sample.evaluate(sample.start())
+            before, at_start = sample.passes, sample.evaluate(certifier.at_start.theta)
             estimate = 0.1 * noise / max(at_start.value, 1e-300)
             stage = Stopping(0.0, 25, estimate=max(estimate, 1e-6))
             found = self.of_samples.minimise(sample, start, Certifier(sample, at_start), stage, Record(sample))
             start = found.evaluation.theta
-            objective.passes += sample.passes * sample.source.n_rows / objective.source.n_rows
+            objective.passes += (sample.passes - before) * sample.source.n_rows / objective.source.n_rows
             record.say(f"every {stride}th row: {found.n_iter} iterations, {found.reason}")
         solver = self.of_all if isinstance(objective.loss, SoftmaxLoss) else self.of_samples
         return solver.minimise(objective, start, certifier, stopping, record)
