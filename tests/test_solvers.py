@@ -14,7 +14,7 @@ from sklearn.datasets import load_iris
 
 from softmaxes.classifier import SoftmaxClassifier
 from softmaxes.maps import FAMILY, Hardmax, MinShift, RegularisedArgmax, member
-from softmaxes.objective import Evaluation, MemberLoss, Objective, SoftmaxLoss
+from softmaxes.objective import Evaluation, MemberLoss, Objective, SoftmaxLoss, at_start
 from softmaxes.objective.objective import SETTLED
 from softmaxes.solvers import (
     LBFGS,
@@ -380,3 +380,16 @@ def test_an_understated_gradient_is_noticed() -> None:
         LBFGS().minimise(objective, start, certifier, Stopping(1e-9, 20), record)
         least = _least(X, y, s, 3, 0.0, 0.02)
         assert any(line.objective - line.bound > least * (1 + 1e-6) for line in record.iterations)
+
+
+@pytest.mark.parametrize("max_iter", [1, 3, 8])
+def test_the_last_step_is_evaluated_once_and_in_double_precision(max_iter: int) -> None:
+    X, y, s = _data(3)
+    with Workers(1) as workers:
+        objective = Objective(Arrays(X, y, s), 3, l2=0.1, workers=workers)
+        record, start = Record(objective), at_start(objective)
+        certifier = Certifier(objective, start)
+        found = LBFGS().minimise(objective, start.theta, certifier, Stopping(1e-6, max_iter), record)
+    assert found.n_iter == max_iter
+    assert found.evaluation.precision == "double"
+    assert [line.precision for line in record.iterations] == ["single"] * found.n_iter + ["double"]

@@ -77,15 +77,19 @@ class _Run:
 
     def descend(self, theta: np.ndarray, precision: Precision) -> None:
         """Iterate from theta until the tolerance is reached, iterations run out, or rounding has the upper hand."""
-        current = self.certifier.at_start
+        current = self.certifier.at_start if self.iteration == 0 else self.evaluation
         if theta is not current.theta or precision != current.precision:
             current = self.objective.evaluate(theta, precision)
         if self.iteration == 0:
             self.metric.refresh(theta)
         patience = Patience()
         before = self.decrement
+        bound = float("inf")
         while True:
-            bound = self.certifier.bound(current)
+            if current.precision != precision:  # the last step: what is left is to see that it was
+                self.evaluation = current
+                return
+            bound_before, bound = bound, self.certifier.bound(current)
             self.record.add(current, bound)
             if relative_bound(bound, current.value) <= self.stopping.tol:
                 self.reason = "the tolerance is reached"
@@ -102,13 +106,25 @@ class _Run:
                 self.reason = "rounding allows no further progress"
             else:
                 before = self.decrement
-                following = self._step(current, precision)
+                is_last = self._is_last(current.value, bound, bound_before)
+                following = self._step(current, "double" if is_last else precision)
                 if following is not None:
                     current = following
                     continue
                 self.reason = "rounding allows no further progress"
             self.evaluation = current
             return
+
+    def _is_last(self, value: float, bound: float, before: float) -> bool:
+        """Return whether the next step should be the last, if it gains as much as the one before.
+
+        It is evaluated in float64 at once. before: the bound one step ago, inf if there was none.
+        """
+        if self.stopping.estimate > 0:
+            return False
+        expected = bound * bound / before if before < float("inf") else bound
+        near = relative_bound(expected, value) <= self.stopping.tol
+        return near or self.iteration + 1 == self.stopping.max_iter
 
     def _is_level(self, value: float, before: float) -> bool:
         """Return whether float32 products have told what they can; before: the squared decrement one step ago."""

@@ -31,7 +31,7 @@ def search(
     slope = float(np.vdot(current.gradient, direction))
     if not slope < 0:
         return None
-    level = current.value + NOISE[precision] * abs(current.value)
+    level = current.value + NOISE[current.precision] * abs(current.value)
     low, high = 0.0, float("inf")
     low_slope = slope
     step = 1.0
