@@ -134,7 +134,7 @@ inline void loss_group(const Losses<typename V::scalar>& job, Group<V>& group, s
     group.take_logs(x, job.x_stride, n);
     for (int r = 0; r < group.count; ++r) {
         if (group.single[r]) continue;
-        const Total total = group.totals[r];
+        const Total total = group.total(r);
         job.losses[first + r] =
             group.log_sum[r] + (static_cast<double>(group.tops[r]) - static_cast<double>(targets[r]));
         if (!out) continue;
@@ -167,7 +167,8 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
         for (std::int64_t row = 0; row < job.rows; ++row) alone(row);
     } else {
         Group<V> group;
-        in_groups(group, job.rows, job.gradient ? group_size<V>(padded, 2) : V::lanes, alone,
+        in_groups(group, job.rows, job.gradient ? group_size<V>(padded, 2) : group_size_once<V>(job.columns),
+                  alone,
                   [&](std::int64_t first, int count) {
                       group.count = count;
                       loss_group<V>(job, group, first);

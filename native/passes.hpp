@@ -62,56 +62,55 @@ struct Pass {
 };
 constexpr Pass careful_sum{true, false, false}, careful_terms{true, true, false}, plain_terms{false, true, false};
 
-// Sum the terms of up to `chunk` entries; write them out and follow the maximum where asked.
+// Sum the terms of up to `chunk` entries; write them out and follow the maximum where asked. A short last group takes
+// as many operations as a whole one: vectors one after another would wait for each other.
 template <Pass pass, class V, class View>
-inline Total sum_chunk(const typename V::scalar* x, std::int64_t n, const View& view, V& top,
-                       typename V::scalar* terms) {
+inline Sum<V> sum_chunk(const typename V::scalar* x, std::int64_t n, const View& view, V& top,
+                        typename V::scalar* terms) {
     constexpr int lanes = V::lanes, group = 4;
-    const V nothing = broadcast<V>(static_cast<typename V::scalar>(-infinity)), zero = broadcast<V>(0);
+    const V nothing = broadcast<V>(static_cast<typename V::scalar>(-infinity));
     Sum<V> sum;
     V tops[group] = {top, top, top, top};
-    std::int64_t i = 0;
-    for (; i + lanes * group <= n; i += lanes * group) {
-        const auto v = side_by_side<V, group>([&](int g) { return load(x + i + g * lanes); });
+    // the entries from x + i on, four vectors at a time, of which only the first `left` entries are there
+    const auto include = [&](std::int64_t i, const Wide<V, group>& v, int left) __attribute__((always_inline)) {
         Wide<V, group> rest;
         const auto e = view.term(v, pass.careful ? &rest : nullptr);
 #pragma GCC unroll 4
-        for (int g = 0; g < group; ++g) {
+        for (int g = 0; g < group; ++g, left -= lanes) {
             if (pass.keep_top) tops[g] = max(v.v[g], tops[g]);
-            if (pass.keep_terms) store(terms + i + g * lanes, e.v[g]);
             if (pass.fetch) __builtin_prefetch(terms + i + g * lanes, 1);
-        }
-        if (pass.careful) sum.add_group(e, rest);
-        else sum.add_group(e);
-    }
-    if (i < n) {
-        Wide<V, group> e{zero, zero, zero, zero}, rest = e;
-        const int left_over = static_cast<int>(n - i);
-        for (int g = 0; g * lanes < left_over; ++g) {
-            const int left = left_over - g * lanes;
-            const bool whole = left >= lanes;
-            const V v = whole ? load(x + i + g * lanes) : load_first(x + i + g * lanes, left, nothing);
-            if (pass.keep_top) tops[g] = max(v, tops[g]);
-            e.v[g] = view.term(v, pass.careful ? &rest.v[g] : nullptr);
-            if (!pass.keep_terms) continue;
-            if (whole) store(terms + i + g * lanes, e.v[g]);
+            if (!pass.keep_terms || left <= 0) continue;
+            if (left >= lanes) store(terms + i + g * lanes, e.v[g]);
             else store_first(terms + i + g * lanes, e.v[g], left);
         }
         if (pass.careful) sum.add_group(e, rest);
         else sum.add_group(e);
+    };
+    std::int64_t i = 0;
+    for (; i + lanes * group <= n; i += lanes * group)
+        include(i, side_by_side<V, group>([&](int g) { return load(x + i + g * lanes); }), lanes * group);
+    if (i < n) {
+        const int left_over = static_cast<int>(n - i);
+        const auto some = [&](int g) {
+            const int left = left_over - g * lanes;
+            if (left <= 0) return nothing;
+            return left >= lanes ? load(x + i + g * lanes) : load_first(x + i + g * lanes, left, nothing);
+        };
+        include(i, side_by_side<V, group>(some), left_over);
     }
     if (pass.keep_top) top = max(max(tops[0], tops[1]), max(tops[2], tops[3]));
-    return sum.fold();
+    return sum;
 }
 
 template <Pass pass, class V, class View>
 inline Total sum_terms(const typename V::scalar* x, std::int64_t n, const View& view, V& top,
                        typename V::scalar* terms) {
-    if (n <= chunk) return sum_chunk<pass, V>(x, n, view, top, terms);
+    using T = typename V::scalar;
     Total total{0.0, 0.0};
     for (std::int64_t i = 0; i < n; i += chunk) {
         const std::int64_t m = n - i < chunk ? n - i : chunk;
-        total = merge(total, sum_chunk<pass, V>(x + i, m, view, top, terms + (pass.keep_terms || pass.fetch ? i : 0)));
+        T* here = pass.keep_terms ? terms + i : nullptr;
+        total = merge(total, sum_chunk<pass, V>(x + i, m, view, top, here).fold());
     }
     return total;
 }

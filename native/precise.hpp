@@ -10,14 +10,6 @@
 
 namespace {
 
-struct Double2 {
-    F64 high, low;
-};
-
-inline Double2 two_sum(F64 a, F64 b) {
-    const F64 s = add(a, b), t = sub(s, a);
-    return {s, add(sub(a, sub(s, t)), sub(b, t))};
-}
 inline Double2 quick_two_sum(F64 a, F64 b) {
     const F64 s = add(a, b);
     return {s, sub(b, sub(s, a))};

@@ -83,9 +83,9 @@ inline void softmax_group(const Rows<typename V::scalar>& job, Group<V>& group, 
     for (int r = 0; r < group.count; ++r) {
         if (group.single[r]) continue;
         const bool ruled = careful_quotients<V> && group.care_if_ruled(r, x + r * job.x_stride, n);
-        const Reciprocal<V> inverse = reciprocal(V{}, group.totals[r], 1.0);
+        const Reciprocal<V> inverse = reciprocal(V{}, group.total(r), 1.0);
         divide_row<V>(terms + r * stride, out + r * job.out_stride, n, inverse);
-        if (ruled) settle_top<V>(out + r * job.out_stride, n, group.top(r), group.totals[r], inverse);
+        if (ruled) settle_top<V>(out + r * job.out_stride, n, group.top(r), group.total(r), inverse);
     }
 }
 
@@ -145,9 +145,11 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
     }
     // results that do not fit the nearer caches are fetched while the sums are taken, fewer rows at a time
     const bool fetch = job.operation == Operation::log_softmax && job.x != job.out && job.far;
-    const std::int64_t near = group_size<V>(padded, job.columns <= few_vectors ? 3 : 2);  // logits, terms, results
+    const std::int64_t size = soft    ? group_size<V>(padded, job.columns <= few_vectors ? 3 : 2)
+                              : fetch ? group_size<V>(padded, 2, nearer, 8)
+                                      : group_size_once<V>(job.columns);
     Group<V> group;
-    in_groups(group, job.rows, soft ? near : fetch ? 8 : V::lanes, alone,
+    in_groups(group, job.rows, size, alone,
               [&](std::int64_t first, int count) {
                   group.count = count;
                   if (soft) softmax_group<V>(job, group, first);

@@ -24,7 +24,7 @@ struct Places<F32> {
     Double2 fold(int p) const {
         F64 s[8];
         for (int j = 0; j < 8; ++j) s[j] = add(at[p][j], at[p][j + 8]);
-        return {tree(s), broadcast<F64>(0)};
+        return fold_places(s);
     }
 };
 template <>
@@ -36,14 +36,7 @@ struct Places<F64> {
         sum[j] = s.high;
         error[j] = add(error[j], s.low);
     }
-    Double2 fold(int) const {
-        Double2 total{sum[0], broadcast<F64>(0)};
-        for (int j = 1; j < 8; ++j) {
-            const Double2 s = two_sum(total.high, sum[j]);
-            total = {s.high, add(s.low, total.low)};
-        }
-        return {total.high, add(total.low, tree(error))};
-    }
+    Double2 fold(int) const { return fold_places(sum, error); }
 };
 
 // What the end of a row needs, for a row to each lane.

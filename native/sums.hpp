@@ -31,6 +31,21 @@ inline Total merge(Total a, Total b) {
     return {s.high, s.low + (a.low + b.low)};
 }
 
+// The same with a sum a lane.
+struct Double2 {
+    F64 high, low;
+};
+
+inline Double2 two_sum(F64 a, F64 b) {
+    const F64 s = add(a, b), t = sub(s, a);
+    return {s, add(sub(a, sub(s, t)), sub(b, t))};
+}
+
+inline Double2 merge(Double2 a, Double2 b) {
+    const Double2 s = two_sum(a.high, b.high);
+    return {s.high, add(s.low, add(a.low, b.low))};
+}
+
 // The sum of eight numbers, or of eight vectors lane by lane.
 inline double tree(const double (&s)[8]) { return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])); }
 inline F64 tree(const F64 (&s)[8]) {
@@ -57,9 +72,10 @@ struct Sum<F32> {
         high = add(high, add(c, d));
         rest = add(rest, add(add(lost.v[0], lost.v[1]), add(lost.v[2], lost.v[3])));
     }
+    SOFTMAXES_INLINE F64 lanes() const { return add(add(low, low_half(rest)), add(high, high_half(rest))); }
     SOFTMAXES_INLINE Total fold() const {
         double s[8];
-        store(s, add(add(low, low_half(rest)), add(high, high_half(rest))));
+        store(s, lanes());
         return {tree(s), 0.0};
     }
 };
@@ -90,6 +106,45 @@ struct Sum<F64> {
         for (int i = 1; i < 8; ++i) total = merge(total, {s[i], 0.0});
         total.low += tree(e);
         return total;
+    }
+};
+
+// What `fold` gives, a row a lane: entry j holds lane j of every row's sums (and of what they lost).
+inline Double2 fold_places(const F64 (&sum)[8]) { return {tree(sum), broadcast<F64>(0)}; }
+inline Double2 fold_places(const F64 (&sum)[8], const F64 (&error)[8]) {
+    const F64 zero = broadcast<F64>(0);
+    Double2 total{sum[0], zero};
+    for (int j = 1; j < 8; ++j) total = merge(total, {sum[j], zero});
+    return {total.high, add(total.low, tree(error))};
+}
+
+// The sums of V::lanes rows, folded eight rows at a time: one transposition instead of as many folds as rows.
+template <class V>
+struct RowSums;
+template <>
+struct RowSums<F32> {
+    F64 of[16];
+
+    SOFTMAXES_INLINE void keep(int row, const Sum<F32>& s) { of[row] = s.lanes(); }
+    SOFTMAXES_INLINE Double2 fold(int p) {
+        F64 s[8];
+        for (int j = 0; j < 8; ++j) s[j] = of[8 * p + j];
+        transpose(s);
+        return fold_places(s);
+    }
+};
+template <>
+struct RowSums<F64> {
+    F64 sum[8], error[8];
+
+    SOFTMAXES_INLINE void keep(int row, const Sum<F64>& s) {
+        sum[row] = s.sum;
+        error[row] = s.error;
+    }
+    SOFTMAXES_INLINE Double2 fold(int) {
+        transpose(sum);
+        transpose(error);
+        return fold_places(sum, error);
     }
 };
 
