@@ -21,6 +21,7 @@ def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """Take both roads: few rows are held standardised, more are read tile by tile."""
     if request.param == "tiled":
         monkeypatch.setattr(passes, "SHARED_VALUES", 0)
+        monkeypatch.setattr("softmaxes.objective.objective.SPARSE_HELD", 0)
 
 
 def _problem(n_classes: int, *, offset: float = 0.0, dtype: type = np.float64) -> tuple[np.ndarray, ...]:

@@ -25,7 +25,7 @@ class Direct:
     def __init__(self, objective: Objective) -> None:
         block = next(objective.source.blocks(objective.source.n_rows))
         self._objective = objective
-        self._features = block.features
+        self._features = block.features if isinstance(block.features, np.ndarray) else block.features.toarray()
         self._targets: Any = block.targets
         self._weights = block.weights
         self._losses = np.empty(len(block))

@@ -38,6 +38,9 @@ CURVATURE_ROWS_PER_CLASS = 4
 CURVATURE_WORK = 2e8
 """With many classes their curvature is taken from fewer rows: so many operations, but not less than that per class."""
 
+SPARSE_HELD = 1 << 16
+"""The most zeros and others of a sparse source whose rows are held all the same: its products cost microseconds."""
+
 SETTLED = 0.01
 """The part of a Hessian's trace that a preconditioner can do without: on digits it stands in half of the rows."""
 
@@ -151,7 +154,9 @@ class Objective:
     @cached_property
     def direct(self) -> Direct | None:
         """Return the rows held standardised, if they are few; else None."""
-        return None if self.source.is_sparse or self.plan.shared else Direct(self)
+        source = self.source
+        many = source.n_rows * source.n_features > SPARSE_HELD if source.is_sparse else self.plan.shared
+        return None if many else Direct(self)
 
     def evaluate(self, theta: np.ndarray, precision: Precision = "single") -> Evaluation:
         """Return value and gradient at θ, in one pass."""
