@@ -41,10 +41,6 @@ import numpy as np
 
 from softmaxes.objective import Evaluation, Objective, SoftmaxLoss
 
-CACHED = 1 << 15
-"""Coefficients that are looked at together: all that is made of so many fits a core's cache."""
-
-
 ROUNDING = 1e-15
 """What rounding makes of a mean of p - y in float64 that is 0."""
 
@@ -129,15 +125,13 @@ class Certifier:
         objective = self._objective
         l1, l2, scale = objective.l1, objective.l2, objective.scale
         fit = along = squared = over = largest = 0.0
-        rows = max(1, CACHED // objective.n_features)
-        for start in range(0, objective.n_outputs, rows):
-            some = slice(start, start + rows), slice(None, -1)
-            weights = evaluation.theta[some] * scale
-            slopes = evaluation.gradient[some] / scale
+        for some in objective.outputs_at_once():
+            weights = evaluation.theta[some, :-1] * scale
+            slopes = evaluation.gradient[some, :-1] / scale
             products = slopes - l2 * weights
             fit += float(np.vdot(products, weights))
             if t > 0:  # x̄ = 0 in centred coordinates, so A' - A = -t (A + M), and M is -A at W = 0
-                change = t * (self.at_start.gradient[some] / scale - products)
+                change = t * (self.at_start.gradient[some, :-1] / scale - products)
                 along += float(np.vdot(change, weights))
                 slopes += change
                 products += change

@@ -36,7 +36,9 @@ def search(
     low_slope = slope
     step = 1.0
     for _ in range(trials):
-        trial = objective.evaluate(current.theta + step * direction, precision)
+        theta = step * direction
+        theta += current.theta
+        trial = objective.evaluate(theta, precision)
         trial_slope = float(np.vdot(trial.gradient, direction))
         fell = trial.value <= current.value + DECREASE * step * slope
         levelled = trial.value <= level and trial_slope <= (2 * DECREASE - 1) * slope

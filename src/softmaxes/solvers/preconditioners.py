@@ -214,7 +214,7 @@ class Diagonal:
         diagonal = np.maximum(np.diag(curvature), 1e-8 * float(np.max(np.diag(curvature))))
         self._denominator = np.multiply.outer(diagonal, np.append(self._moment, 1.0))
         self._denominator[:, :-1] += self._penalty
-        self._denominator = np.maximum(self._denominator, 1e-14)
+        np.maximum(self._denominator, 1e-14, out=self._denominator)
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         step: np.ndarray = gradient / self._denominator

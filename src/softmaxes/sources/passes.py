@@ -80,10 +80,10 @@ class Plan:
         width = n_classes if source.is_sparse else n_features + n_classes
         large = min(LARGE_TILE_BYTES // (4 * width), n_rows // LARGE_TILES)
         tile_rows = min(max(TILE_BYTES // (4 * width), large, 256), 8192) // 64 * 64
-        if source.is_sparse:  # a tile's gradient is as large as the model: few tiles, of 16 MB of logits
-            tile_rows = max(2048, min(SPARSE_LOGITS // n_classes, -(-n_rows // 4)))
-        tiles = max(1, -(-n_rows // tile_rows))
         parts = max(1, min(MOST_PARTS, PART_BYTES // (8 * (sum_size or n_features * n_classes) + 1)))
+        if source.is_sparse:  # a tile's gradient is as large as the model: few tiles, of 16 MB of logits
+            tile_rows = max(2048, min(SPARSE_LOGITS // n_classes, -(-n_rows // min(4, parts))))
+        tiles = max(1, -(-n_rows // tile_rows))
         work = n_rows * max(width, (sum_size or 0) // n_features)
         return cls(n_rows, tile_rows, -(-tiles // min(tiles, parts)), work > SHARED_VALUES)
 
