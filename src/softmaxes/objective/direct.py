@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from softmaxes.objective.objective import Objective
 
 
+ROWS_AT_ONCE = 2048
+"""Rows that are standardised together, in float64 whatever they are held in."""
+
+
 class Direct:
     """Sums over the rows of a source so small that a copy of them is no cost, in the coordinates of the objective.
 
@@ -38,12 +42,14 @@ class Direct:
         """Return the standardised features and a 1 of every row, (at least n_rows, d + 1)."""
         if dtype not in self._held:
             objective = self._objective
-            rows = np.zeros((-(-self._n // self._parts) * self._parts, objective.n_features + 1))
-            of_row = rows[: self._n]
-            np.subtract(self._features, objective.shift, out=of_row[:, :-1])
-            of_row[:, :-1] *= objective.scale
-            of_row[:, -1] = objective.fit_intercept
-            self._held[dtype] = rows.astype(dtype, copy=False)
+            rows = np.zeros((-(-self._n // self._parts) * self._parts, objective.n_features + 1), dtype)
+            for start in range(0, self._n, ROWS_AT_ONCE):
+                some = slice(start, start + ROWS_AT_ONCE)
+                standardised = self._features[some] - objective.shift
+                standardised *= objective.scale
+                rows[: self._n][some, :-1] = standardised
+            rows[: self._n, -1] = objective.fit_intercept
+            self._held[dtype] = rows
         return self._held[dtype]
 
     def _batches(self, of_rows: np.ndarray) -> np.ndarray:
@@ -113,7 +119,7 @@ class Direct:
         factors = self._probabilities(theta, dtype) if k > 1 else _spread(rows @ theta[0].astype(dtype))[:, None]
         if self._weights is not None:
             factors = factors * np.sqrt(self._weights).astype(dtype)[:, None]
-        if share < 1:
+        if share < 1 and k > 1:
             squares = np.einsum("ij,ij->i", factors, factors)
             trace = squares if k == 1 else (1 if self._weights is None else self._weights) - squares
             chosen = _largest(trace * np.einsum("ij,ij->i", rows, rows), share)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from softmaxes.objective.objective import Objective
 
 
+CONVERTED = 1 << 18
+"""Features of a tile that are converted together: a copy of so many stays in a core's cache."""
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """θ as the tiles need it: logits = (x - centre) · weights + bias. unshifted: the shift not done on the tile."""
@@ -41,6 +45,12 @@ class GradientSums:
         self.residuals = np.zeros(objective.n_outputs)
 
     def add(self, block: Block) -> None:
+        converted = isinstance(block.features, np.ndarray) and block.features.dtype != self.model.weights.dtype
+        rows = max(64, CONVERTED // self.objective.n_features // 64 * 64) if converted else len(block)
+        for start in range(0, len(block), rows):
+            self._add(block.rows(start, start + rows))
+
+    def _add(self, block: Block) -> None:
         with self.objective.scratch() as scratch:
             features = tile_features(block.features, self.model.weights.dtype, self.model.centre, scratch)
             logits = tile_logits(features, self.model.weights, self.model.bias, self.objective.n_classes, scratch)

@@ -35,6 +35,17 @@ class Block:
     def __len__(self) -> int:
         return int(self.features.shape[0])
 
+    def rows(self, start: int, stop: int) -> Block:
+        """Return rows start, ..., stop - 1, as views; the block itself if they are all of its rows."""
+        if start == 0 and stop >= len(self):
+            return self
+        rows = slice(start, stop)
+        return Block(
+            self.features[rows],
+            None if self.targets is None else self.targets[rows],
+            None if self.weights is None else self.weights[rows],
+        )
+
 
 class Source(ABC):
     """Rows that can be passed over again and again.
@@ -104,25 +115,14 @@ def recut(pieces: Iterable[Block], rows: int) -> Iterator[Block]:
         start = 0
         while held + len(piece) - start >= rows:
             stop = start + rows - held
-            waiting.append(_cut(piece, start, stop))
+            waiting.append(piece.rows(start, stop))
             yield _join(waiting)
             waiting, held, start = [], 0, stop
         if start < len(piece):
-            waiting.append(_cut(piece, start, len(piece)))
+            waiting.append(piece.rows(start, len(piece)))
             held += len(piece) - start
     if waiting:
         yield _join(waiting)
-
-
-def _cut(block: Block, start: int, stop: int) -> Block:
-    if start == 0 and stop == len(block):
-        return block
-    rows = slice(start, stop)
-    return Block(
-        block.features[rows],
-        None if block.targets is None else block.targets[rows],
-        None if block.weights is None else block.weights[rows],
-    )
 
 
 def _join(blocks: list[Block]) -> Block:

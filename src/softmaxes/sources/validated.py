@@ -116,10 +116,11 @@ def _distinct(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if y.dtype.kind in "iu":
         low, high = int(y.min()), int(y.max())
         if high - low < len(y) and high < 2**62:
-            offsets = y.astype(np.int64) - low
+            offsets = y.astype(np.int64, copy=False)
+            offsets = offsets - low if low else offsets
             present = np.bincount(offsets) > 0
-            positions = np.cumsum(present) - 1
-            return (np.flatnonzero(present) + low).astype(y.dtype), positions[offsets]
+            codes = offsets if present.all() else (np.cumsum(present) - 1)[offsets]
+            return (np.flatnonzero(present) + low).astype(y.dtype), codes
     classes, codes = np.unique(y, return_inverse=True)
     return classes, codes.astype(np.int64, copy=False)
 
