@@ -18,7 +18,7 @@ from softmaxes.__main__ import run
 from softmaxes.cli import memory
 from softmaxes.cli.memory import bytes_of
 from softmaxes.errors import UserError
-from softmaxes.sources import spill
+from softmaxes.sources import passes, spill
 from softmaxes.sources.tables import TableRows
 from softmaxes.tables import open_table
 
@@ -124,16 +124,17 @@ def test_a_file_that_goes_bad_in_mid_fit_is_named_and_the_training_goes_on_when_
 ):
     """Without room for a copy every pass reads the file; in the fifth, one of its row groups can't be read."""
     monkeypatch.setattr(spill.shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    monkeypatch.setattr(passes, "SHARED_VALUES", 0)  # so few rows would be held, and seen in one pass
     table = open_table(house / "trees.csv").blocks(columns=("size", "colour", "kind"))
     parquet.write_table(pa.Table.from_batches([block.batch for block in table]), "t.parquet", row_group_size=60)
     # The softmax of so few rows would be solved in one look at them.
     options = ["t.parquet", "--target", "kind", "--memory", "1kB", "--map", "sparsemax"]
     assert fit(*options, "--model", "whole") == 0
-    passes, blocks, content = [], TableRows.blocks, Path("t.parquet").read_bytes()
+    begun, blocks, content = [], TableRows.blocks, Path("t.parquet").read_bytes()
 
     def going_bad(self, rows):
-        passes.append(rows)
-        if len(passes) == 5:
+        begun.append(rows)
+        if len(begun) == 5:
             column = parquet.read_metadata("t.parquet").row_group(2).column(0)
             start = column.dictionary_page_offset or column.data_page_offset
             spoiled = bytearray(content)

@@ -111,6 +111,10 @@ class Objective:
         self._fits_single = bool(np.all((size == 0) | ((size > 1e-15) & (size < 1e15))))
         self._scratch: list[Scratch] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what sums need where their tiles are: no rows that are held, and no samples."""
+        return {**vars(self), "direct": None, "_samples": {}}
+
     @contextmanager
     def scratch(self) -> Iterator[Scratch]:
         """Lend buffers to one thread: a list's pop and append are atomic."""
