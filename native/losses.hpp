@@ -167,8 +167,7 @@ void losses_kernel(const Losses<typename V::scalar>& job) {
         for (std::int64_t row = 0; row < job.rows; ++row) alone(row);
     } else {
         Group<V> group;
-        in_groups(group, job.rows, job.gradient ? group_size<V>(padded, 2) : group_size_once<V>(job.columns),
-                  alone,
+        in_groups(group, job.rows, job.gradient ? group_size<V>(padded, 2) : group_size_once<V>(job.columns), alone,
                   [&](std::int64_t first, int count) {
                       group.count = count;
                       loss_group<V>(job, group, first);
