@@ -170,10 +170,10 @@ class Objective:
         self.passes += 1
         if self.direct is not None:
             loss, gradient = self.direct.gradient_sums(theta, _DTYPES[precision])
+            loss /= self._total
+            gradient /= self._total
         else:
-            loss, gradient = self._gradient_sums(theta, precision)
-        loss /= self._total
-        gradient /= self._total
+            loss, gradient = self._mean_over_tiles(theta, precision)
         if self.n_outputs > 1 and self.loss.shift_invariant:
             # Moving all classes together changes no probability: along it the sums are rounding, and θ would drift.
             gradient -= gradient.sum(axis=0) / len(gradient)
@@ -191,17 +191,17 @@ class Objective:
         for start in range(0, self.n_outputs, rows):
             yield slice(start, start + rows)
 
-    def _gradient_sums(self, theta: np.ndarray, precision: Precision) -> tuple[float, np.ndarray]:
-        """Return Σ s ℓ and its gradient, (k, d + 1), at θ."""
+    def _mean_over_tiles(self, theta: np.ndarray, precision: Precision) -> tuple[float, np.ndarray]:
+        """Return the mean loss and its gradient, (k, d + 1), at θ."""
         model = self.model(theta, precision)
         sums = self.workers.fold(self.source, self.plan, lambda: GradientSums(self, model))
         gradient = np.empty_like(theta)
         gradient[:, :-1] = sums.products
         for some in self.outputs_at_once():
             gradient[some, :-1] -= np.multiply.outer(sums.residuals[some], model.unshifted)
-            gradient[some, :-1] *= self.scale
-        gradient[:, -1] = sums.residuals if self.fit_intercept else 0.0
-        return sums.loss, gradient
+            gradient[some, :-1] *= self.scale / self._total
+        gradient[:, -1] = sums.residuals / self._total if self.fit_intercept else 0.0
+        return sums.loss / self._total, gradient
 
     def set_penalty(self, C: float, l1_ratio: float) -> None:
         """Take the penalty of strength 1/C per unit of weight: 1 / (C Σ s) of the mean loss."""
