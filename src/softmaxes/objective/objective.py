@@ -112,8 +112,9 @@ class Objective:
         self._scratch: list[Scratch] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what sums need where their tiles are: no rows that are held, and no samples."""
-        return {**vars(self), "direct": None, "_samples": {}}
+        """Return what sums need where their tiles are: no rows that are held, no samples and no sums of the classes."""
+        moments = replace(self.moments, class_sums=self.moments.class_sums[:0])
+        return {**vars(self), "direct": None, "_samples": {}, "moments": moments}
 
     @contextmanager
     def scratch(self) -> Iterator[Scratch]:
