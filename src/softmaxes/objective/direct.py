@@ -121,7 +121,7 @@ class Direct:
             factors = factors * np.sqrt(self._weights).astype(dtype)[:, None]
         if share < 1 and k > 1:
             squares = np.einsum("ij,ij->i", factors, factors)
-            trace = squares if k == 1 else (1 if self._weights is None else self._weights) - squares
+            trace = np.maximum((1 if self._weights is None else self._weights) - squares, 0)
             chosen = _largest(trace * np.einsum("ij,ij->i", rows, rows), share)
             rows, factors = rows[chosen], factors[chosen]
         if k == 1:  # p (1 - p) x̃ x̃ᵀ is a square as it stands
