@@ -110,6 +110,7 @@ def test_reaches_the_least_value_and_proves_it(solver, n_classes: int, sparse: b
     assert solution.evaluation.precision == "double"
     assert solution.evaluation.value <= least * (1 + 1e-9)
     assert solution.evaluation.value - solution.optimality.suboptimality_bound <= least * (1 + 1e-12)
+    assert solution.optimality.suboptimality_bound >= 0
     for line in record.iterations:  # every line of the record is a bound; float32 values are good to 1e-6
         assert line.objective - line.bound <= least + 1e-6 * line.objective
 

@@ -89,6 +89,10 @@ class Certifier:
 
     def bound(self, evaluation: Evaluation) -> float:
         """Return what f - f* is at most; inf where that cannot be said."""
+        return max(self._gap(evaluation), 0.0)  # at the optimum rounding alone is left, of either sign
+
+    def _gap(self, evaluation: Evaluation) -> float:
+        """Return f less the value of the dual point."""
         objective = self._objective
         if not objective.loss.convex or (objective.l1 == 0 and objective.l2 == 0):
             return float("inf")
