@@ -27,7 +27,7 @@ inline bool is_plain_row(typename V::scalar maximum, double sum) {
 template <class V>
 struct Group {
     using T = typename V::scalar;
-    static constexpr int lanes = V::lanes, parts = V::lanes / F64::lanes;
+    static constexpr int lanes = V::lanes;
 
     AsIs<V> view{plain_frame<V>()};
     int count;
@@ -58,6 +58,7 @@ struct Group {
                 T* to = use == Use::none ? nullptr : terms + r * terms_stride + i;
                 sums.keep(r, sum_chunk<pass, V>(x + r * stride + i, m, view, row_tops[r], to));
             }
+            for (int r = rows; r % F64::lanes != 0; ++r) sums.keep(r, Sum<V>{});
             for (int p = 0; p * F64::lanes < rows; ++p) {
                 double *h = high + p * F64::lanes, *l = low + p * F64::lanes;
                 const Double2 t = merge({load(h), load(l)}, sums.fold(p));
@@ -106,8 +107,9 @@ struct Group {
     }
 };
 
+constexpr std::int64_t nearest = 16384, nearer = 1 << 19;  // bytes: half of what caches of that name commonly hold
+
 // The number of rows to a group, so that all their entries, in so many arrays, stay in a cache to their end.
-constexpr std::int64_t nearest = 16384, nearer = 1 << 19;  // bytes, half of what is common
 template <class V>
 inline std::int64_t group_size(std::int64_t padded, int arrays, std::int64_t cache = nearest, int most = V::lanes) {
     const std::int64_t fitting = cache / static_cast<std::int64_t>(padded * arrays * sizeof(typename V::scalar));

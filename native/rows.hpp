@@ -145,8 +145,8 @@ std::int64_t rows_kernel(const Rows<typename V::scalar>& job) {
     }
     // results that do not fit the nearer caches are fetched while the sums are taken, fewer rows at a time; short rows
     // would pay more for their smaller groups than they gain
-    const bool away = job.x != job.out && job.far && job.columns > few_vectors;
-    const bool fetch = job.operation == Operation::log_softmax && away;
+    const bool log = job.operation == Operation::log_softmax;
+    const bool fetch = log && job.x != job.out && job.far && job.columns > few_vectors;
     const std::int64_t size = soft    ? group_size<V>(padded, job.columns <= few_vectors ? 3 : 2)
                               : fetch ? group_size<V>(padded, 2, nearer, 8)
                                       : group_size_once<V>(job.columns);

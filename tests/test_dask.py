@@ -61,8 +61,10 @@ def _frame(partitions=5):
     return dask.dataframe.from_pandas(frame, npartitions=partitions, sort=False)
 
 
+@pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("kind", ["dataframe", "array"])
-def test_the_model_is_that_of_the_fit_in_memory(kind, client):
+def test_the_model_is_that_of_the_fit_in_memory(kind, held, client, monkeypatch):
+    monkeypatch.setattr(passes, "SHARED_VALUES", ROWS * 8 if held else 0)
     X, y = _data()
     if kind == "dataframe":
         source = Dask(_frame(), target="y")

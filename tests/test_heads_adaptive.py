@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from softmaxes import heads
+from softmaxes.heads import cutoffs
 from softmaxes.heads.cutoffs import projected
 
 COSTS = {
@@ -99,6 +100,15 @@ def test_a_measured_cost_model_is_usable():
     assert sum(astuple(cost)) > 0
     head = heads.AdaptiveSoftmax(16, 2000, 1000 // np.arange(1, 2001), 0, batch_rows=32)
     assert np.exp(head.log_prob(np.ones((1, 16)))).sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_a_measured_cost_model_is_what_the_times_say(name, monkeypatch):
+    """Times of a machine whose constants are known, instead of this one's."""
+    monkeypatch.setattr(cutoffs, "_seconds_of_a_step", lambda k, rows, d: float(COSTS[name].seconds(k, rows, d)))
+    found = heads.CostModel.measure(64, 256)
+    for size in ((64, 256, 64), (1000, 16, 64), (4096, 256, 4)):
+        assert found.seconds(*size) == pytest.approx(float(COSTS[name].seconds(*size)), rel=1e-6)
 
 
 def example(n_classes=60, cutoffs=(8, 25), n=400):

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softmaxes import native
-from softmaxes.objective.row_losses import SoftmaxLoss
+from softmaxes.objective.row_losses import SoftmaxLoss, to_probabilities
 from softmaxes.sources.tiles import LEAST_AT_ONCE, MOST_AT_ONCE, SMALL_PRODUCT
 
 if TYPE_CHECKING:
@@ -92,8 +91,7 @@ class Direct:
     def _probabilities(self, theta: np.ndarray, dtype: Any) -> np.ndarray:
         """Return the softmax of every row, (n_rows, n_classes)."""
         logits = self._logits(theta, dtype)[: self._n]
-        native.cross_entropy_rows(logits, np.zeros(len(logits), np.int64), self._losses, logits, None, threads=1)
-        logits[:, 0] += 1  # it was p - e_0
+        to_probabilities(logits, self._losses)
         return logits
 
     def curvature_sums(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

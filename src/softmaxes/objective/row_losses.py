@@ -31,6 +31,13 @@ class RowLoss(Protocol):
         """Return logits whose probabilities are near share, (n_classes,), and which the loss admits."""
 
 
+def to_probabilities(logits: np.ndarray, losses: np.ndarray) -> None:
+    """Overwrite logits, (rows, n_classes), with their softmax; losses, (rows,), becomes lse - z_0."""
+    first = np.zeros(len(logits), np.int64)
+    native.cross_entropy_rows(logits, first, losses, logits, None, threads=1)
+    logits[:, 0] += 1  # it was p - e_0
+
+
 @dataclass(frozen=True)
 class SoftmaxLoss:
     """Cross-entropy of the softmax, lse(z) - <y, z>, by the native kernel."""
@@ -45,10 +52,8 @@ class SoftmaxLoss:
             return
         # lse - <q, z> = (lse - z_0) - <q, z - z_0>: both terms are differences, so no offset of a row is felt.
         shifted = np.einsum("ij,ij->i", targets, logits - logits[:, :1], dtype=np.float64)
-        first = np.zeros(len(logits), np.int64)
-        native.cross_entropy_rows(logits, first, losses, logits, None, threads=1)
+        to_probabilities(logits, losses)
         losses -= shifted
-        logits[:, 0] += 1
         logits -= targets
         if weights is not None:
             logits *= weights[:, None]

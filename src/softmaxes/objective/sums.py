@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softmaxes import native
+from softmaxes.objective.row_losses import to_probabilities
 from softmaxes.sources.base import Block
 from softmaxes.sources.tiles import Scratch, tile_features, tile_logits, tile_products
 
@@ -75,9 +75,7 @@ def tile_probabilities(objective: Objective, model: Model, block: Block, scratch
     """Return softmax of a tile's logits, (rows, n_classes), in scratch memory."""
     features = tile_features(block.features, model.weights.dtype, model.centre, scratch)
     logits = tile_logits(features, model.weights, model.bias, objective.n_classes, scratch)
-    losses = scratch.get("losses", (len(block),), np.float64)
-    native.cross_entropy_rows(logits, np.zeros(len(block), np.int64), losses, logits, None, threads=1)
-    logits[:, 0] += 1  # it was p - e_0
+    to_probabilities(logits, scratch.get("losses", (len(block),), np.float64))
     return logits
 
 

@@ -116,8 +116,8 @@ class Certifier:
         from scipy.special import entr
 
         residual = self._full(evaluation.gradient[:, -1])
-        # A class without weight at probability 0 asks nothing: a residual that rounding explains is 0.
-        asks = residual > ROUNDING
+        # A class without weight at probability 0 asks nothing: there a residual that rounding explains is 0.
+        asks = residual > np.where(self._share > 0, 0.0, ROUNDING)
         over = residual[asks]
         t = float((over / (self._share[asks] + over)).max(initial=0.0))
         if t == 0 or not isinstance(self._objective.loss, SoftmaxLoss):

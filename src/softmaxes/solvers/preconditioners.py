@@ -171,14 +171,10 @@ class Inverse:
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         from scipy.linalg.lapack import dpotrs
 
-        if len(gradient) == 1:
-            return dpotrs(self._factor, gradient[0], lower=1)[0][None]  # type: ignore[no-any-return]
+        others = gradient[1:] - gradient.mean(axis=0) if len(gradient) > 1 else gradient
         step = np.zeros_like(gradient)
-        step[1:] = dpotrs(self._factor, (gradient[1:] - gradient.mean(axis=0)).ravel(), lower=1)[0].reshape(
-            step[1:].shape
-        )
-        step -= step.mean(axis=0)
-        return step
+        step[-len(others) :] = dpotrs(self._factor, others.ravel(), lower=1)[0].reshape(others.shape)
+        return step - step.mean(axis=0) if len(gradient) > 1 else step
 
 
 def _factored(matrix: np.ndarray, ridge: float) -> np.ndarray:
